@@ -1,0 +1,18 @@
+"""Run every benchmark: `python -m bench [journal|tick|patterns|night]…`."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+ALL = ("patterns", "tick", "journal", "night")
+
+
+def main() -> None:
+    """Run those named on the command line, or all."""
+    for name in sys.argv[1:] or ALL:
+        importlib.import_module(f"bench.{name}").main()
+
+
+if __name__ == "__main__":
+    main()

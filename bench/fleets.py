@@ -1,0 +1,66 @@
+"""Large fleets to measure on: 10,000 items, 50 live runs, and as many events as asked for, through the real store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ganger.core import events as ev
+from ganger.core.ids import Commit, ItemId, PlanId, RunId
+from ganger.core.model import Check, ItemSpec, LeaseMode, WorkerId
+from ganger.core.policy import Policy
+from ganger.journal.store import Store
+from ganger.service.door import keep_policy
+
+ITEMS, LIVE = 10_000, 50
+BATCH = 5_000
+BASE = Commit("0" * 40)
+
+
+def spec(number: int) -> ItemSpec:
+    """The `number`-th item: a scope of its own, one check, every fourth after the one before."""
+    return ItemSpec(
+        id=ItemId(f"item-{number}"),
+        plan=PlanId("big"),
+        title=f"Change module {number}",
+        scope=(f"src/mod{number}/**", f"tests/mod{number}/*.py"),
+        after=(ItemId(f"item-{number - 1}"),) if number % 4 == 3 else (),
+        checks=(Check("unit", ("python", "-m", "pytest", "-q")),),
+    )
+
+
+def build(state_dir: Path, events: int) -> Store:
+    """Make a fleet with `events` entries: items, runs that landed, 50 live runs, and notes of those."""
+    state_dir.mkdir(parents=True)
+    policy = Policy(workers_max=LIVE)
+    keep_policy(state_dir, policy)
+    store = Store(state_dir / "journal.db")
+    facts: list[ev.Event] = [ev.PlanAdded(PlanId("big"), "Big", "big.toml", "0")]
+    facts += [ev.ItemAdded(spec(number), "Do it well.") for number in range(ITEMS)]
+    for number in range(LIVE):
+        facts.append(
+            ev.RunGranted(
+                run=RunId(f"item-{number * 4}.1"),
+                item=ItemId(f"item-{number * 4}"),
+                attempt=1,
+                base=BASE,
+                scope=spec(number * 4).scope,
+                mode=LeaseMode.exclusive,
+                expires_ms=1 << 60,
+                agent="default",
+            )
+        )
+        facts.append(ev.WorkerStarted(RunId(f"item-{number * 4}.1"), 1, WorkerId(1 << 22, 1, "gone")))
+    _append(store, facts[:events])
+    written = len(facts)
+    while written < events:
+        size = min(BATCH, events - written)
+        notes = [ev.NoteAdded(RunId(f"item-{(written + i) % LIVE * 4}.1"), f"note {written + i}") for i in range(size)]
+        _append(store, notes)
+        written += size
+    return store
+
+
+def _append(store: Store, facts: list[ev.Event]) -> None:
+    for start in range(0, len(facts), BATCH):
+        with store.writing() as writing:
+            writing.append(facts[start : start + BATCH], "supervisor")

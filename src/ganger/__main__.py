@@ -1,0 +1,26 @@
+"""The `ganger` command: the hot verbs go straight to their code, everything else through the command tree."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run the command line of this process and exit with its verdict."""
+    args = sys.argv[1:]
+    if args in (["version"], ["--version"]):
+        from ganger import __version__
+
+        print(f"ganger {__version__}")
+        return
+    if args[:1] == ["status"]:
+        from ganger.cli.status import main as status
+
+        sys.exit(status(args[1:]))
+    from ganger.cli.main import main as tree
+
+    sys.exit(tree(args))
+
+
+if __name__ == "__main__":
+    main()

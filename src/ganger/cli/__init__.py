@@ -1,0 +1,1 @@
+"""The command line: builds commands, prints replies, and says its verdict in the exit code."""

@@ -1,0 +1,380 @@
+"""Looking: what an item, a run, a question or a commit is, why a verdict is what it is, what was changed and said."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import click
+import msgspec
+
+from ganger.cli.main import App
+from ganger.cli.output import NO, YES, clock, say, say_json, span, table, tell_error
+from ganger.core.ids import Commit, is_question_id, is_run_id
+from ganger.core.model import Evidence, ItemSpec, Rung, Verdict
+from ganger.core.verdict import needed_rung
+from ganger.errors import UsageError
+from ganger.journal.queries import ItemRow, QuestionRow, Reader, RunRow, TurnRow
+from ganger.journal.store import wall_ms
+from ganger.service import place, wiring
+
+FOLLOW_S = 0.25
+
+
+class _Looking:
+    """An open reader on the fleet of this command."""
+
+    def __init__(self, app: App) -> None:
+        self.state_dir = app.state_dir()
+        self.reader = Reader(self.state_dir / place.JOURNAL)
+
+    def __enter__(self) -> _Looking:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.reader.close()
+
+    def item(self, ref: str) -> ItemRow:
+        """The item called `ref`, or that a run called `ref` is of."""
+        found = self.reader.item(ref.rpartition(".")[0] if is_run_id(ref) else ref)
+        if found is None:
+            raise UsageError(f"nothing is called {ref!r}", "ganger plan board lists the items")
+        return found
+
+    def run(self, ref: str) -> RunRow:
+        """The run called `ref`, or the last one of the item called so."""
+        if is_run_id(ref):
+            found = self.reader.run(ref)
+        else:
+            runs = self.reader.runs(self.item(ref).id)
+            found = runs[-1] if runs else None
+        if found is None:
+            raise UsageError(f"there is no run {ref!r}" if is_run_id(ref) else f"item {ref} has had no run yet")
+        return found
+
+
+def _verdict(turn: TurnRow) -> Verdict | None:
+    return msgspec.json.decode(turn.verdict, type=Verdict) if turn.verdict else None
+
+
+def _evidence(turn: TurnRow) -> Evidence | None:
+    return msgspec.json.decode(turn.evidence, type=Evidence) if turn.evidence else None
+
+
+@click.command()
+@click.argument("ref")
+@click.option("--json", "as_json", is_flag=True)
+@click.pass_obj
+def show(app: App, ref: str, as_json: bool) -> int:
+    """Show REF: an item, a run (login.2), a question (q7), or a commit that a train tested."""
+    with _Looking(app) as looking:
+        if is_question_id(ref):
+            return _show_question(looking, ref, as_json)
+        if is_run_id(ref):
+            return _show_run(looking, looking.run(ref), as_json)
+        if looking.reader.item(ref) is None and len(ref) >= 7 and all(c in "0123456789abcdef" for c in ref):
+            return _show_commit(looking, ref, as_json)
+        return _show_item(looking, looking.item(ref), as_json)
+
+
+def _show_item(looking: _Looking, item: ItemRow, as_json: bool) -> int:
+    runs = looking.reader.runs(item.id)
+    spec = msgspec.json.decode(item.spec, type=ItemSpec)
+    if as_json:
+        say_json(
+            "ganger.item",
+            {**item._asdict(), "spec": msgspec.to_builtins(spec), "runs": [run._asdict() for run in runs]},
+        )
+        return YES
+    say(f"{item.id}: {item.title}")
+    say(f"plan {item.plan}, {item.status}, agent {spec.agent}, priority {spec.priority}")
+    say(f"scope {', '.join(spec.scope)}")
+    say("checks " + (", ".join(f"{c.name} ({' '.join(c.argv)})" for c in spec.checks) or "none, on purpose"))
+    if spec.after:
+        say(f"after {', '.join(spec.after)}")
+    if item.landed:
+        say(f"landed as {item.landed[:12]} at {clock(item.landed_ms)}")
+    for wait in looking.reader.waits(item.id):
+        say(f"waited: {wait.reason}")
+    if item.brief:
+        say("\n" + item.brief.rstrip())
+    if runs:
+        say()
+        table([(r.id, r.status, r.agent, span((r.ended_ms or wall_ms()) - r.granted_ms), r.reason) for r in runs])
+    return YES
+
+
+def _show_run(looking: _Looking, run: RunRow, as_json: bool) -> int:
+    turns = looking.reader.turns(run.id)
+    if as_json:
+        say_json("ganger.run", {**run._asdict(), "turns": [turn._asdict() for turn in turns]})
+        return YES
+    say(f"{run.id}: {run.status}, agent {run.agent}, token {run.token}, base {run.base[:12]}")
+    if run.reason:
+        say(f"because {run.reason}")
+    for turn in turns:
+        ended = f"exit {turn.code}" if turn.exited_ms and turn.code is not None else ""
+        ended = f"signal {turn.signal}" if turn.signal else ended or ("gone" if turn.exited_ms else "lives")
+        say(f"turn {turn.turn}: pid {turn.pid}, {clock(turn.started_ms)}, {ended}, cpu {span(turn.cpu_ms)}")
+    for ref in msgspec.json.decode(run.kept, type=list[str]):
+        say(f"kept: git --git-dir {looking.state_dir / 'hub.git'} log {ref}")
+    say(f"log: ganger log {run.id}    diff: ganger diff {run.id}    why: ganger why {run.id}")
+    return YES
+
+
+def _show_question(looking: _Looking, ref: str, as_json: bool) -> int:
+    question = looking.reader.question(ref)
+    if question is None:
+        raise UsageError(f"there is no question {ref}", "ganger inbox lists the open ones")
+    if as_json:
+        say_json("ganger.question", question._asdict())
+    else:
+        _print_question(question)
+    return YES
+
+
+def _print_question(question: QuestionRow) -> None:
+    say(f"{question.id} ({question.state}): {question.text}")
+    options = msgspec.json.decode(question.options, type=list[str])
+    if options:
+        say("options: " + " | ".join(options))
+    if question.state == "answered":
+        say(f"answered {question.choice!r} by {question.by} at {clock(question.closed_ms)}")
+    elif question.state == "open":
+        say(f"ganger answer {question.id} CHOICE")
+
+
+def _show_commit(looking: _Looking, ref: str, as_json: bool) -> int:
+    row = looking.reader.train_like(ref)
+    if row is None:
+        raise UsageError(f"nothing is called {ref!r}, and no train tested such a commit")
+    if as_json:
+        say_json("ganger.train", row._asdict())
+        return YES
+    runs = msgspec.json.decode(row.runs, type=list[str])
+    say(f"{row.new}: train of {', '.join(runs)} on {row.old[:12]}, {'passed' if row.passed else 'failed'}")
+    say(f"tree {row.tree[:12]}, tested {clock(row.at_ms)} in {span(row.took_ms)}")
+    say(f"landed {clock(row.landed_ms)}" if row.landed_ms else f"not landed{': ' + row.reason if row.reason else ''}")
+    return YES
+
+
+@click.command()
+@click.argument("ref")
+@click.option("--json", "as_json", is_flag=True)
+@click.pass_obj
+def why(app: App, ref: str, as_json: bool) -> int:
+    """Show the verdict on an item or run: the rung it reached, the evidence, and what is missing for the next.
+
+    Exit status: 0 accepted or landed; 1 not.
+    """
+    with _Looking(app) as looking:
+        item = looking.item(ref)
+        if not looking.reader.runs(item.id):
+            return _why_not_yet(looking, item, as_json)
+        run = looking.run(ref)
+        turns = [turn for turn in looking.reader.turns(run.id) if turn.verdict]
+        spec = msgspec.json.decode(item.spec, type=ItemSpec)
+        verdict = _verdict(turns[-1]) if turns else None
+        evidence = _evidence(turns[-1]) if turns else None
+        landed = bool(run.landed)
+        if as_json:
+            _why_json(run, spec, verdict, evidence)
+        else:
+            _why_text(looking, run, spec, verdict, evidence)
+        return YES if landed or (verdict is not None and verdict.kind == "accepted") else NO
+
+
+def _why_not_yet(looking: _Looking, item: ItemRow, as_json: bool) -> int:
+    """Say why an item has had no run."""
+    spec = msgspec.json.decode(item.spec, type=ItemSpec)
+    open_before = [before for before in spec.after if (row := looking.reader.item(before)) and not row.landed]
+    waits = looking.reader.waits(item.id)
+    reason = f"{item.status}: no run yet"
+    if open_before:
+        reason = f"waits for {', '.join(open_before)}"
+    elif waits:
+        reason = waits[-1].reason
+    if as_json:
+        say_json("ganger.why", {"item": item.id, "status": item.status, "rung": "", "verdict": None, "reason": reason})
+    else:
+        say(f"{item.id}: {reason}")
+    return NO
+
+
+def _why_json(run: RunRow, spec: ItemSpec, verdict: Verdict | None, evidence: Evidence | None) -> None:
+    rung = Rung.landed if run.landed else verdict.rung if verdict else Rung.reported
+    say_json(
+        "ganger.why",
+        {
+            "run": run.id,
+            "status": run.status,
+            "rung": rung.label,
+            "needs": needed_rung(spec).label,
+            "verdict": msgspec.to_builtins(verdict),
+            "evidence": msgspec.to_builtins(evidence),
+            "landed": run.landed,
+            "reason": run.reason,
+        },
+    )
+
+
+def _why_text(
+    looking: _Looking, run: RunRow, spec: ItemSpec, verdict: Verdict | None, evidence: Evidence | None
+) -> None:
+    rung = Rung.landed if run.landed else verdict.rung if verdict else Rung.reported
+    say(f"{run.id}: {run.status}, at rung {rung.label}; landing needs {needed_rung(spec).label}")
+    if run.reason:
+        say(f"ended because {run.reason}")
+    if evidence is None:
+        say("no evidence yet: nothing was looked at")
+        return
+    say(f"candidate {evidence.commit[:12]} on base {evidence.base[:12]}, tree {evidence.tree[:12]}")
+    if evidence.auto_committed:
+        say("the worker left changes uncommitted; ganger committed them")
+    say(f"changed {', '.join(evidence.changed) or 'nothing'}")
+    for check in evidence.checks:
+        tests = "" if check.executed is None else f", {check.executed} tests by {check.runner}"
+        say(f"check {check.name}: {check.state.value}, exit {check.exit_code}, {span(check.took_ms)}{tests}")
+        say(f"    {looking.state_dir / check.log}")
+    for reason in verdict.reasons if verdict else ():
+        say(f"missing: {reason}")
+    if run.landed:
+        row = looking.reader.train_of(run.landed)
+        say(f"landed as {run.landed[:12]}" + (f", tested as a whole at {clock(row.at_ms)}" if row else ""))
+
+
+@click.command()
+@click.argument("item_id", metavar="ITEM")
+@click.option("--json", "as_json", is_flag=True)
+@click.pass_obj
+def verify(app: App, item_id: str, as_json: bool) -> int:
+    """Say by the exit code whether ITEM is on the target: recorded with evidence, and still contained in the branch.
+
+    Exit status: 0 it is; 1 it is not.
+    """
+    parts = wiring.gather(app.start, os.environ, app.state_override, {})
+    with _Looking(app) as looking:
+        item = looking.item(item_id)
+        present, reason = _is_there(parts, looking, item)
+        if as_json:
+            rung = Rung.landed.label if present else Rung.reported.label
+            say_json(
+                "ganger.verify",
+                {"item": item.id, "landed": present, "commit": item.landed, "rung": rung, "why": reason},
+            )
+        else:
+            say(reason)
+        return YES if present else NO
+
+
+def _is_there(parts: wiring.Parts, looking: _Looking, item: ItemRow) -> tuple[bool, str]:
+    if not item.landed:
+        return False, f"{item.id} has not landed: it is {item.status}"
+    row = looking.reader.train_of(item.landed)
+    if row is None or not row.passed:
+        return False, f"{item.id} is recorded as landed, but no passing test of {item.landed[:12]} is"
+    target = parts.policy.target
+    tip = parts.repository.git.rev_parse(f"refs/heads/{target}^{{commit}}")
+    if tip is None or not parts.repository.git.has(Commit(item.landed)):
+        return False, f"{item.landed[:12]}, which landed {item.id}, is not in the repository any more"
+    if not parts.repository.git.is_ancestor(Commit(item.landed), tip):
+        return False, f"{target} does not contain {item.landed[:12]}, which landed {item.id}: somebody moved it back"
+    return (
+        True,
+        f"{item.id} landed as {item.landed[:12]}, tested as a whole at {clock(row.at_ms)}, and {target} contains it",
+    )
+
+
+@click.command()
+@click.argument("ref")
+@click.pass_obj
+def diff(app: App, ref: str) -> int:
+    """Show what a run, or the last run of an item, changed: raw when piped, so that git apply reads it."""
+    parts = wiring.gather(app.start, os.environ, app.state_override, {})
+    with _Looking(app) as looking:
+        run = looking.run(ref)
+        turns = [turn for turn in looking.reader.turns(run.id) if turn.evidence]
+        evidence = _evidence(turns[-1]) if turns else None
+    if evidence is None:
+        tell_error(f"{run.id} has no candidate yet")
+        return NO
+    patch = wiring.open_hub(parts).diff(evidence.base, evidence.commit)
+    if sys.stdout.isatty():
+        say(patch.decode("utf-8", "backslashreplace"))
+    else:
+        sys.stdout.buffer.write(patch)
+    return YES
+
+
+@click.command()
+@click.argument("ref", required=False)
+@click.option("-f", "--follow", is_flag=True, help="Go on printing as it grows.")
+@click.pass_obj
+def log(app: App, ref: str | None, follow: bool) -> int:
+    """Show what a run printed (REF: run or item), or, without REF, what happened in the fleet."""
+    if ref is None:
+        from ganger.cli.records import tail_events
+
+        return tail_events(app.state_dir(), 50, follow=follow)
+    with _Looking(app) as looking:
+        run = looking.run(ref)
+        outputs = sorted((looking.state_dir / "runs" / run.id).glob("turn-*/output.log"))
+        if not outputs:
+            tell_error(f"{run.id} has printed nothing yet")
+            return NO
+        for path in outputs[:-1]:
+            _print_from(path, 0)
+        _follow(looking, run.id, outputs[-1], follow)
+    return YES
+
+
+def _follow(looking: _Looking, run: str, path: Path, follow: bool) -> None:
+    at = _print_from(path, 0)
+    while follow:
+        found = looking.reader.run(run)
+        over = found is None or bool(found.ended_ms)
+        at = _print_from(path, at)
+        if over:
+            return
+        time.sleep(FOLLOW_S)
+
+
+def _print_from(path: Path, at: int) -> int:
+    with path.open("rb") as file:
+        file.seek(at)
+        text = file.read()
+    if text:
+        say(text.decode("utf-8", "backslashreplace").rstrip("\n"))
+    return at + len(text)
+
+
+@click.command()
+@click.option("--out", type=click.Path(path_type=Path), help="Write the page here instead of into the state directory.")
+@click.option("--text", "as_text", is_flag=True, help="Print the report instead of writing the page.")
+@click.option("--since", "since_h", type=float, default=0.0, help="Only the last so many hours.")
+@click.pass_obj
+def report(app: App, out: Path | None, as_text: bool, since_h: float) -> int:
+    """Write the morning report as one self-contained page, and print where it is."""
+    from ganger.report.data import collect
+    from ganger.report.html import write
+    from ganger.report.text import render_text
+
+    with _Looking(app) as looking:
+        now_ms = wall_ms()
+        since_ms = now_ms - int(since_h * 3_600_000) if since_h else 0
+        if as_text:
+            data = collect(looking.reader, looking.state_dir, since_ms=since_ms, now_ms=now_ms)
+            say(render_text(data, _width()))
+            return YES
+        path = out or looking.state_dir / "reports" / "report.html"
+        say(str(write(looking.reader, looking.state_dir, path, since_ms=since_ms, now_ms=now_ms)))
+    return YES
+
+
+def _width() -> int:
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).columns
+    except OSError:
+        return 100

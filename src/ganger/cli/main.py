@@ -1,0 +1,188 @@
+"""The command tree: each group of commands is imported only when one of its commands is called."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ganger import __version__
+from ganger.cli.output import FAULT, INTERRUPTED, USAGE, tell_error
+from ganger.errors import GangerError
+
+GROUPS: dict[str, tuple[str, ...]] = {
+    "start": ("init", "doctor", "demo"),
+    "plan": ("plan",),
+    "night": ("run", "up", "down"),
+    "look": ("show", "why", "verify", "diff", "log", "report"),
+    "act": ("inbox", "answer", "stop", "retry"),
+    "records": ("journal",),
+    "worker": ("my-work", "done", "ask", "fail", "note", "todos"),
+    "other": ("config", "exit-codes"),
+}
+MODULE_OF = {command: module for module, commands in GROUPS.items() for command in commands}
+SUMMARIES = {
+    "init": "Detect what this repository has and write ganger.toml.",
+    "doctor": "Check the machine, the repository and the fleet, with remedies.",
+    "demo": "Run a whole night on a real library, without a model.",
+    "plan": "Lint and show plans, and the board of items.",
+    "run": "Work through a plan until nothing more can be done.",
+    "up": "Start a supervisor in the background.",
+    "down": "End the supervisor; workers go on unless --now.",
+    "status": "Show what runs, what waits and what is done.",
+    "show": "Show an item, a run, a question or a commit.",
+    "why": "Show the verdict on an item or run, with its evidence.",
+    "verify": "Say by the exit code whether an item is on the target.",
+    "diff": "Show what a run changed.",
+    "log": "Show what a run printed, or what happened in the fleet.",
+    "report": "Write the morning report.",
+    "inbox": "List what needs you.",
+    "answer": "Answer a question.",
+    "stop": "Stop a run; its work is kept.",
+    "retry": "Offer an item again.",
+    "journal": "Tail, verify, replay or export the journal.",
+    "my-work": "For workers: print the brief again.",
+    "done": "For workers: say that the item is done.",
+    "ask": "For workers: ask a person, and end the turn.",
+    "fail": "For workers: give up on the item.",
+    "note": "For workers: say something to be shown.",
+    "todos": "For workers: replace the progress board.",
+    "config": "Explain where each setting comes from.",
+    "exit-codes": "Print what the exit codes mean.",
+    "version": "Print the version.",
+}
+
+
+class Tree(click.Group):
+    """Finds commands by name and imports only the module that has them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(SUMMARIES)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name == "version":
+            return click.Command("version", callback=_version, help=SUMMARIES["version"])
+        if name == "status":
+            return _Status("status", help=SUMMARIES["status"], add_help_option=False)
+        module = MODULE_OF.get(name)
+        if module is None:
+            return None
+        found = getattr(importlib.import_module(f"ganger.cli.{module}"), name.replace("-", "_"))
+        assert isinstance(found, click.Command), name
+        return found
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[Any, Any, list[str]]:
+        if args and args[0] not in SUMMARIES:
+            import difflib
+
+            near = difflib.get_close_matches(args[0], SUMMARIES, n=1)
+            hint = f"did you mean `ganger {near[0]}`?" if near else "ganger --help lists the commands"
+            raise click.UsageError(f"there is no command {args[0]!r}: {hint}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(SUMMARIES.items()))
+
+
+class _Status(click.Command):
+    """Hands its arguments on unparsed: `status` has a parser of its own, which loads faster."""
+
+    ignore_unknown_options = True
+    allow_extra_args = True
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.args = args
+        return args
+
+    def invoke(self, ctx: click.Context) -> int:
+        from ganger.cli.status import main as status
+
+        app = ctx.find_object(App)
+        before = ["-C", str(app.start)] if app is not None else []
+        before += ["--state-dir", app.state_override] if app is not None and app.state_override else []
+        return status([*before, *ctx.args])
+
+
+def _version() -> None:
+    click.echo(f"ganger {__version__}")
+
+
+class App:
+    """What every command knows: where it was called, and which state directory was asked for."""
+
+    def __init__(self, start: Path, state_override: str) -> None:
+        self.start = start
+        self.state_override = state_override
+
+    def state_dir(self) -> Path:
+        """The state directory of this repository's fleet."""
+        from ganger.service.place import state_dir
+
+        return state_dir(self.start, os.environ, self.state_override)
+
+
+@click.group(
+    cls=Tree,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+@click.option("-C", "start", type=click.Path(path_type=Path), default=".", help="Work as if called in this directory.")
+@click.option("--state-dir", "state_override", default="", help="Keep this fleet's state here.")
+@click.version_option(__version__, "--version", message="ganger %(version)s")
+@click.pass_context
+def tree(ctx: click.Context, start: Path, state_override: str) -> None:
+    """Run a gang of coding agents on a git repository, unattended, and believe nothing they say.
+
+    Without a command: what runs and what needs you.
+    """
+    ctx.obj = App(start, state_override)
+    if ctx.invoked_subcommand is None:
+        from ganger.cli.act import overview
+
+        ctx.exit(overview(ctx.obj))
+
+
+def main(args: list[str]) -> int:
+    """Run one command line; returns its exit status, and prints every expected error as one message."""
+    try:
+        result = tree.main(args=args, prog_name="ganger", standalone_mode=False)
+    except click.exceptions.Exit as ended:
+        return ended.exit_code
+    except click.UsageError as error:
+        where = error.ctx.command_path if error.ctx is not None else "ganger"
+        tell_error(error.format_message(), f"{where} --help")
+        return USAGE
+    except click.ClickException as error:
+        tell_error(error.format_message())
+        return USAGE
+    except (click.Abort, KeyboardInterrupt):
+        tell_error("interrupted")
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except GangerError as error:
+        tell_error(error.message, error.hint)
+        return error.exit_code
+    except RecursionError:
+        tell_error("the input is nested too deeply")
+        return USAGE
+    except Exception as error:
+        return _fault(error)
+    return result if isinstance(result, int) else 0
+
+
+def _fault(error: Exception) -> int:
+    """A fault of ganger: say so in one line, and keep the traceback where it can be sent from."""
+    import tempfile
+    import traceback
+
+    with tempfile.NamedTemporaryFile("w", prefix="ganger-fault-", suffix=".txt", delete=False) as file:
+        file.write(traceback.format_exc())
+    tell_error(f"this is a fault of ganger: {type(error).__name__}: {error}", f"the traceback is in {file.name}")
+    return FAULT

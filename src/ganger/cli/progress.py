@@ -1,0 +1,157 @@
+"""The live picture of a night: a table of workers, the train, and an estimate of the end; plain lines when piped."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Event, Thread
+
+from ganger.cli.output import clock, span, tell
+from ganger.core import events as ev
+from ganger.core.model import VerdictKind
+from ganger.journal.queries import LiveRow, Reader
+from ganger.report.safe import printable
+from ganger.service.fleet import Fleet
+from ganger.service.place import JOURNAL
+from ganger.service.wiring import Parts
+from ganger.supervisor.loop import Supervisor
+
+REFRESH_S = 0.5
+SETTLED = ("landed", "given_up", "withdrawn", "held")
+
+
+@contextmanager
+def shown(parts: Parts, fleet: Fleet, supervisor: Supervisor, *, on: bool) -> Iterator[None]:
+    """Show the night while the block runs: as a live table on a terminal, as lines elsewhere, or not at all."""
+    if not on:
+        yield
+        return
+    lines = Lines(fleet)
+    supervisor.on_tick = lines.print_new
+    try:
+        if sys.stderr.isatty():
+            with _live(parts):
+                yield
+        else:
+            yield
+    finally:
+        supervisor.on_tick = lambda: None
+        lines.print_new()
+
+
+class Lines:
+    """Prints what happened as one line per event worth a line."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+        self._seq = fleet.look(lambda state, _: state.seq)
+
+    def print_new(self) -> None:
+        """Print what was appended since the last call."""
+        for entry in self._fleet.look(lambda state, _: self._fleet.store.entries(self._seq)):
+            self._seq = entry.seq
+            line = describe(entry)
+            if line:
+                tell(f"{clock(entry.at_ms)[11:]} {line}")
+
+
+def describe(entry: ev.Entry) -> str:
+    """Say in one line what an entry means to a person; empty for what only ganger needs."""
+    event = entry.event
+    match event:
+        case ev.PlanAdded():
+            return f"plan {event.plan}: {event.title}"
+        case ev.RunGranted():
+            return f"{event.run} granted {', '.join(event.scope)}"
+        case ev.ItemWaited():
+            return f"{event.item} must wait: {event.reason}"
+        case ev.ItemRetried():
+            return f"{event.item} is offered again"
+        case ev.WorkerStarted():
+            return f"{event.run} works" + (f" (turn {event.turn})" if event.turn > 1 else "")
+        case ev.RunReported():
+            said = event.report.kind.value
+            return f"{event.run} says {said}" + (f": {event.report.summary}" if event.report.summary else "")
+        case ev.VerdictGiven():
+            if event.verdict.kind is VerdictKind.accepted:
+                return f"{event.run} accepted: {event.verdict.rung.label}"
+            return f"{event.run} rejected: {'; '.join(event.verdict.reasons)}"
+        case ev.TrainTested():
+            outcome = "passed" if event.passed else "failed"
+            return f"train of {', '.join(event.runs) or 'nothing'} {outcome}"
+        case ev.RunLanded():
+            return f"{event.run} landed as {event.commit[:12]}"
+        case ev.LandingAbandoned():
+            return f"landing abandoned: {event.reason}"
+        case ev.RunEnded():
+            return f"{event.run} ended {event.end.value}: {event.reason}"
+        case ev.QuestionAsked():
+            return f"{event.question.id}: {event.question.text}"
+        case ev.QuestionAnswered():
+            return f"{event.question} answered: {event.choice}"
+        case ev.NoteAdded():
+            return f"{event.run} notes: {event.text}"
+        case _:
+            return ""
+
+
+@contextmanager
+def _live(parts: Parts) -> Iterator[None]:
+    """Keep a table at the bottom of the terminal, redrawn twice a second from the projections."""
+    from rich.console import Console
+    from rich.live import Live
+
+    console = Console(stderr=True)
+    reader, over = Reader(parts.state_dir / JOURNAL), Event()
+    began = time.monotonic()
+    live = Live(console=console, refresh_per_second=4, transient=True, redirect_stderr=True, redirect_stdout=False)
+
+    def draw() -> None:
+        while not over.wait(REFRESH_S):
+            live.update(_picture(reader, time.monotonic() - began))
+
+    with live:
+        thread = Thread(target=draw, name="progress", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+            reader.close()
+
+
+def _picture(reader: Reader, elapsed_s: float):  # type: ignore[no-untyped-def]
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    now_ms = time.time_ns() // 1_000_000
+    live, counts = reader.live(), reader.counts(now_ms)
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for head in ("worker", "does", "for", "item"):
+        table.add_column(head, no_wrap=True)
+    for row in live:
+        since_ms = row.started_ms or row.granted_ms
+        table.add_row(row.run, _does(row), span(now_ms - since_ms), Text(printable(row.note or row.title)[:60]))
+    train = [row.run for row in live if row.status in ("accepted", "landing")]
+    parts = [f"{count} {status.replace('_', ' ')}" for status, count in sorted(counts.items())]
+    foot = f"{', '.join(parts)} · {span(int(elapsed_s * 1000))} · {estimate(reader, counts, live)}"
+    return Group(table, Text("train: " + (", ".join(train) or "empty"), style="dim"), Text(foot, style="dim"))
+
+
+def _does(row: LiveRow) -> str:
+    return f"waits for {row.question}" if row.question else row.status
+
+
+def estimate(reader: Reader, counts: dict[str, int], live: list[LiveRow]) -> str:
+    """Say when the night may end, from how long landed runs took; says so when that is not known yet."""
+    landed, mean_ms = reader.durations()
+    left = sum(count for status, count in counts.items() if status not in SETTLED)
+    if not left:
+        return "ending"
+    if not landed:
+        return "no estimate yet"
+    return f"about {span(mean_ms * left // max(1, len(live)))} to go"

@@ -1,0 +1,1 @@
+"""Everything that decides: pure functions of their arguments, without clock, randomness or input and output."""

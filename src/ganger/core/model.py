@@ -1,0 +1,334 @@
+"""The things ganger talks about, as frozen values: items, leases, reports, evidence, verdicts, questions.
+
+Times are milliseconds since the epoch by the store's clock (`…_ms`) and durations milliseconds. Paths are the text
+form of `git.changes.path_text`: forward slashes, relative to the repository, bytes that are not UTF-8 as `\\xff`.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum, StrEnum
+
+from msgspec import Struct
+
+from ganger.core.ids import Commit, ItemId, PlanId, QuestionId, RunId, Token
+
+
+class Rung(IntEnum):
+    """How strong a verdict is; each rung includes those below it."""
+
+    reported = 0
+    """The worker said so; nothing was looked at."""
+    committed = 1
+    """There is a commit with a change in it, made on the run's base."""
+    in_scope = 2
+    """Every changed path lies inside the scope of the run's token."""
+    checked = 3
+    """Every check of the item passed in our own checkout of that tree."""
+    witnessed = 4
+    """A new or changed test fails on the base and passes on the candidate."""
+    reviewed = 5
+    """An independent reviewer accepted exactly this commit."""
+    landed = 6
+    """The target branch contains it, in a tree that was tested as a whole."""
+
+    @property
+    def label(self) -> str:
+        """The word users read and write: `in-scope`."""
+        return self.name.replace("_", "-")
+
+    @classmethod
+    def parse(cls, text: str) -> Rung:
+        """Read a label; ValueError if it names no rung."""
+        try:
+            return cls[text.replace("-", "_")]
+        except KeyError:
+            raise ValueError(f"no such rung: {text}") from None
+
+
+class LeaseMode(StrEnum):
+    """How a scope is held."""
+
+    exclusive = "exclusive"
+    """Nobody else may hold an overlapping scope."""
+    shared = "shared"
+    """Others may hold an overlapping scope too, if theirs is shared as well."""
+
+
+class Check(Struct, frozen=True, gc=False):
+    """A command that decides, by its exit status, whether a tree is good."""
+
+    name: str
+    argv: tuple[str, ...]
+    timeout_ms: int = 600_000
+
+
+class Hold(Struct, frozen=True, gc=False):
+    """Why an item is not offered although nothing else stands against it."""
+
+    reason: str
+    """`draft`, `operator`, or `until`."""
+    until_ms: int = 0
+    """With `until`: when it becomes offerable by itself."""
+
+
+class ItemSpec(Struct, frozen=True, gc=False):
+    """What somebody wants, as the plan says it. The brief travels beside it: state does not need it."""
+
+    id: ItemId
+    plan: PlanId
+    title: str
+    scope: tuple[str, ...]
+    after: tuple[ItemId, ...] = ()
+    checks: tuple[Check, ...] = ()
+    agent: str = "default"
+    kind: str = "patcher"
+    priority: int = 100
+    """Lower is sooner."""
+    rung: Rung = Rung.checked
+    """The rung a candidate must reach before it may land: `committed`, `in_scope` or `checked`."""
+    mode: LeaseMode = LeaseMode.exclusive
+    hold: Hold | None = None
+    attempts_max: int = 3
+    wall_max_ms: int = 2_700_000
+    """The longest one turn of a worker may take."""
+    silence_max_ms: int = 600_000
+    """How long a worker may show no sign of activity before it is stopped."""
+
+
+class Lease(Struct, frozen=True, gc=False):
+    """A run's right to a scope."""
+
+    token: Token
+    scope: tuple[str, ...]
+    mode: LeaseMode
+    expires_ms: int
+    """Not live at and after this instant."""
+
+
+class Outcome(StrEnum):
+    """What a worker says of its own work when it says `done`."""
+
+    completed = "completed"
+    """The change is made."""
+    findings = "findings"
+    """There is a result to read, but no change."""
+    proposal = "proposal"
+    """A change is proposed for a person to decide on."""
+    no_evidence = "no_evidence"
+    """It looked and found nothing to do."""
+
+
+class ReportKind(StrEnum):
+    """The terminal things a worker can say in a turn."""
+
+    done = "done"
+    """It says that the item is done."""
+    fail = "fail"
+    """It gives up on the item."""
+
+
+class Report(Struct, frozen=True, gc=False):
+    """What a worker said. Never believed by itself and never shown to the judge."""
+
+    kind: ReportKind
+    outcome: Outcome = Outcome.completed
+    summary: str = ""
+    evidence: tuple[str, ...] = ()
+    recommended: tuple[str, ...] = ()
+    scope_confidence: str = "clear"
+    source: str = "worker"
+    """`worker` (it said so by the protocol) or `exit` (concluded from how its process ended)."""
+
+
+class Todo(Struct, frozen=True, gc=False):
+    """One line of a worker's own board."""
+
+    text: str
+    state: str
+    """`pending`, `in_progress` or `completed`."""
+
+
+class WorkerId(Struct, frozen=True, gc=False):
+    """A process that can be recognised again after the supervisor died: pid alone is not enough."""
+
+    pid: int
+    started: int
+    """The kernel's start time of that process, in clock ticks since boot (Linux) or whole seconds (elsewhere)."""
+    boot: str = ""
+    """The boot it belongs to; after a reboot no worker of the old one lives."""
+
+
+class CheckState(StrEnum):
+    """How a check ended. Only `passed` passes."""
+
+    passed = "passed"
+    """Exit status 0 and, where the runner is known, at least one test was executed."""
+    failed = "failed"
+    """It exited with another status."""
+    timed_out = "timed_out"
+    """It was stopped at its time limit."""
+    crashed = "crashed"
+    """It died of a signal, or could not be started."""
+    ran_nothing = "ran_nothing"
+    """It exited with 0 but executed no test."""
+    skipped_required = "skipped_required"
+    """A test that must run was skipped."""
+
+
+class CheckResult(Struct, frozen=True, gc=False):
+    """What ganger saw when it ran one check itself."""
+
+    name: str
+    argv: tuple[str, ...]
+    state: CheckState
+    exit_code: int | None
+    """None when it died of a signal or timed out."""
+    took_ms: int
+    executed: int | None = None
+    """Tests executed, where the runner is known; None where it is not."""
+    runner: str = ""
+    log: str = ""
+    """Path of the kept output, relative to the state directory."""
+    log_sha256: str = ""
+    tail: str = ""
+    """The last lines of the output, raw; at most 2,000 characters."""
+    flaky: bool = False
+    """It failed at first and passed when it was run again on the same tree."""
+
+
+class Evidence(Struct, frozen=True, gc=False):
+    """What ganger observed itself about one candidate."""
+
+    base: Commit
+    commit: Commit
+    """The candidate; equal to `base` when the worker committed nothing."""
+    tree: Commit
+    checked_tree: Commit
+    """The tree the checks ran on: `tree` with protected files taken from `base`."""
+    changed: tuple[str, ...]
+    """Paths that differ from the base, sorted."""
+    protected: tuple[str, ...] = ()
+    """Those of `changed` that are protected: the checks ran with the base's version of them."""
+    descends: bool = True
+    """Whether the candidate descends from its base."""
+    auto_committed: bool = False
+    """Whether ganger committed changes that the worker had left uncommitted."""
+    checks: tuple[CheckResult, ...] = ()
+    took_ms: int = 0
+
+
+class VerdictKind(StrEnum):
+    """The judgement on a candidate."""
+
+    accepted = "accepted"
+    """The evidence reaches the rung the item asks for."""
+    rejected = "rejected"
+    """The evidence shows that it does not."""
+    unknown = "unknown"
+    """The evidence could not be collected; nothing follows from it."""
+
+
+class Verdict(Struct, frozen=True, gc=False):
+    """Judged from evidence alone."""
+
+    kind: VerdictKind
+    rung: Rung
+    """The highest rung that the evidence reaches."""
+    reasons: tuple[str, ...] = ()
+    """Why not higher; empty when accepted."""
+
+
+class EndKind(StrEnum):
+    """How a run ended, unless it landed."""
+
+    landed = "landed"
+    """Its candidate is on the target branch."""
+    rejected = "rejected"
+    """Its candidate was refused and it has no turn left."""
+    failed = "failed"
+    """The worker gave up, crashed, or could not be started."""
+    stalled = "stalled"
+    """The worker showed no activity for too long."""
+    timed_out = "timed_out"
+    """The worker took longer than its item allows."""
+    superseded = "superseded"
+    """Its candidate does not go together with what has landed meanwhile."""
+    stopped = "stopped"
+    """A person stopped it."""
+    interrupted = "interrupted"
+    """The night was ended while it worked; this attempt does not count."""
+
+
+class QuestionKind(StrEnum):
+    """Who asks, and about what."""
+
+    worker = "worker"
+    """A worker cannot go on without an answer."""
+    dirty_target = "dirty_target"
+    """The target branch is checked out with uncommitted changes: a landing waits."""
+    approve_landing = "approve_landing"
+    """Landings wait for a person (`landing.mode = "ask"`)."""
+    trust = "trust"
+    """Something about the fleet itself needs a person."""
+
+
+class Question(Struct, frozen=True, gc=False):
+    """Something a person must answer."""
+
+    id: QuestionId
+    kind: QuestionKind
+    text: str
+    options: tuple[str, ...] = ()
+    recommend: str = ""
+    risk: str = ""
+    run: RunId = RunId("")
+    item: ItemId = ItemId("")
+    asked_ms: int = 0
+    subject: str = ""
+    """What exactly is asked about, for example the commit of a landing; an answer binds to it."""
+
+
+class RefusalCode(StrEnum):
+    """Why a command was refused: the closed vocabulary of refusals."""
+
+    overlap = "overlap"
+    """Another run holds an overlapping scope."""
+    fleet_cap = "fleet_cap"
+    """As many workers as allowed are live."""
+    not_ready = "not_ready"
+    """Something that must be done before is not."""
+    held = "held"
+    """The item is held by its plan or by a person."""
+    cooldown = "cooldown"
+    """It failed a short while ago and waits."""
+    exhausted = "exhausted"
+    """It has no attempt left."""
+    hours = "hours"
+    """Outside the hours in which workers may run."""
+    unknown_ref = "unknown_ref"
+    """Nothing has that name."""
+    wrong_state = "wrong_state"
+    """Not possible in the state it is in."""
+    stale_token = "stale_token"  # noqa: S105 - a refusal code, not a secret
+    """The token is not that of a live run: whoever holds it was replaced."""
+    lease_expired = "lease_expired"
+    """The lease has run out."""
+    target_moved = "target_moved"
+    """The target branch is not where the landing was tested."""
+    conflict = "conflict"
+    """It contradicts what is already recorded."""
+    invalid = "invalid"
+    """The command's own fields make no sense."""
+
+
+class Refusal(Struct, frozen=True, gc=False):
+    """An expected "no": a code, a reason with its values, and a way forward."""
+
+    code: RefusalCode
+    reason: str
+    way: str = ""
+    """What the asker can do instead; empty where there is nothing."""
+    holder: str = ""
+    """With `overlap`: the run that holds the scope."""
+    again_ms: int = 0
+    """When asking again may help; 0 when time alone will not change it."""

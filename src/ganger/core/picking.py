@@ -1,0 +1,75 @@
+"""Which ready items get a run now, in which order.
+
+Order: priority, then age (CONTRACTS §5). An item that waits for a scope reserves it, so that later items do not
+overtake it for ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+
+from msgspec import Struct
+
+from ganger.core.admission import hours_refusal, item_refusal, overlap_refusal
+from ganger.core.ids import RunId, run_id
+from ganger.core.loop import Intent, wanted
+from ganger.core.model import Refusal, RefusalCode
+from ganger.core.patterns import ScopeIndex
+from ganger.core.policy import Policy
+from ganger.core.state import Item, State
+
+
+class Pick(Struct, frozen=True):
+    """A ready item, and why it is not offered now (None: it is)."""
+
+    item: Item
+    refusal: Refusal | None
+
+
+def pick(state: State, room: int, now_ms: int, policy: Policy, intent: Intent) -> Iterator[Pick]:
+    """Go through the ready items of this night in order until `room` of them are offered.
+
+    Ends early when no worker may be started at all, and after `pick_scan_max` items, so that one tick stays short
+    however many items are ready.
+    """
+    if room <= 0 or hours_refusal(now_ms, policy) is not None:
+        return
+    reserved: ScopeIndex[RunId] = ScopeIndex(state.rules)
+    refused: dict[tuple[str, ...], Refusal] = {}
+    ours = (state.items[item_id] for _, _, item_id in state.ready if wanted(state.items[item_id], intent))
+    for item in islice(ours, policy.pick_scan_max):
+        refusal = item_refusal(state, item, now_ms)
+        if refusal is None:
+            refusal = _scope_refusal(state, item, now_ms, reserved, refused)
+            room -= refusal is None
+        yield Pick(item, refusal)
+        if not room:
+            return
+
+
+def _scope_refusal(
+    state: State,
+    item: Item,
+    now_ms: int,
+    reserved: ScopeIndex[RunId],
+    refused: dict[tuple[str, ...], Refusal],
+) -> Refusal | None:
+    """Answer for the scope, and reserve it either way: taken and waited-for scopes only grow within one tick."""
+    scope = item.spec.scope
+    known = refused.get(scope)
+    if known is not None:
+        return known
+    refusal = overlap_refusal(state, item, now_ms, reserved)
+    reserved.add(run_id(item.spec.id, item.attempts + 1), scope)
+    if refusal is not None:
+        refused[scope] = refusal
+    return refusal
+
+
+def worth_noting(found: Pick) -> bool:
+    """Whether the reason is one that a person wants to read later, and is not yet recorded."""
+    refusal = found.refusal
+    if refusal is None or refusal.code is not RefusalCode.overlap:
+        return False
+    return found.item.waiting != (refusal.code, refusal.holder)

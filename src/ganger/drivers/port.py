@@ -1,0 +1,181 @@
+"""What a driver is: it says how to launch a turn of one agent product, and reads what comes back. It starts nothing."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from enum import StrEnum
+from importlib import metadata
+from pathlib import Path
+from typing import Protocol, TypeAlias, cast
+
+from msgspec import Struct
+
+from ganger.core.ids import ItemId, RunId, Token
+from ganger.errors import ConfigError
+
+GROUP = "ganger.drivers"
+"""The entry point group in which other packages offer drivers; each names a class without arguments."""
+_BUILT_IN = {"command": "ganger.drivers.command:CommandDriver"}
+"""Found without reading the metadata of every installed package."""
+
+
+class Turn(Struct, frozen=True):
+    """What a worker is to do now."""
+
+    run: RunId
+    item: ItemId
+    turn: int
+    """From 1; a rejected candidate goes back to its worker as the next turn of the same run."""
+    token: Token
+    brief: str
+    workspace: Path
+    """Where the worker is started; it may change everything below."""
+    run_dir: Path
+    """Ganger's own record of the run; the worker reads its brief there and writes nothing."""
+    settings: Mapping[str, str]
+    """The `[agents.NAME]` table."""
+
+    @property
+    def brief_path(self) -> Path:
+        """Where the supervisor writes `brief` before the launch."""
+        return self.run_dir / f"brief.{self.turn}.md"
+
+
+class Launch(Struct, frozen=True):
+    """How to start a turn."""
+
+    argv: tuple[str, ...]
+    env: dict[str, str]
+    """What the driver adds to the environment that every worker gets."""
+    stdin: bytes
+
+
+class Capabilities(Struct, frozen=True):
+    """What an agent product can do, as far as ganger makes use of it."""
+
+    resume: bool
+    """A later turn continues the conversation of the one before; without it each turn gets the whole brief."""
+    reports_by_exit: bool
+    """Ending with status 0 and without a word says `done`; otherwise such a turn has said nothing."""
+
+
+class TurnOutcome(StrEnum):
+    """How an agent product says that its turn ended. It is a report, like everything a worker says."""
+
+    completed = "completed"
+    """It came to its own end."""
+    failed = "failed"
+    """It gave up: an error of the model, of the network, or of itself."""
+    interrupted = "interrupted"
+    """Somebody stopped it."""
+    limited = "limited"
+    """It reached a limit of turns, tokens or money."""
+
+
+class Started(Struct, frozen=True, tag="started"):
+    """The agent runs; `session` is what a resume needs, empty where there is none."""
+
+    session: str = ""
+    model: str = ""
+
+
+class Message(Struct, frozen=True, tag="message"):
+    """Text for a person to read, as the worker wrote it: it may hold anything."""
+
+    text: str
+
+
+class ToolCall(Struct, frozen=True, tag="tool_call"):
+    """The agent uses a tool; `arguments` is their raw text."""
+
+    call: str
+    name: str
+    arguments: str = ""
+
+
+class ToolResult(Struct, frozen=True, tag="tool_result"):
+    """A tool came back."""
+
+    call: str
+    ok: bool
+    text: str = ""
+
+
+class Usage(Struct, frozen=True, tag="usage"):
+    """What was used since the last such event."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    """Those of `input_tokens` that were read from a cache."""
+    cost_usd: float | None = None
+    """None where the product does not say: unknown is not free."""
+
+
+class WaitingForPermission(Struct, frozen=True, tag="waiting_for_permission"):
+    """The agent will not go on before somebody allows something."""
+
+    tool: str
+    text: str = ""
+
+
+class RateLimited(Struct, frozen=True, tag="rate_limited"):
+    """The provider refuses for now; `reset_at_ms` is when it will not, None where it does not say."""
+
+    reset_at_ms: int | None = None
+
+
+class TurnEnded(Struct, frozen=True, tag="turn_ended"):
+    """The agent says that its turn is over; its process may live a little longer."""
+
+    outcome: TurnOutcome
+    text: str = ""
+
+
+DriverEvent: TypeAlias = (
+    Started | Message | ToolCall | ToolResult | Usage | WaitingForPermission | RateLimited | TurnEnded
+)
+
+
+class Driver(Protocol):
+    """One agent product. It changes nothing; only `fault` looks at the machine, for the programs it needs."""
+
+    @property
+    def name(self) -> str:
+        """The word in `driver = "…"`."""
+        ...
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the product can do."""
+        ...
+
+    def fault(self, settings: Mapping[str, str]) -> str:
+        """Say why a worker cannot be started with these settings, in a phrase a person can act on; `""` if it can."""
+        ...
+
+    def launch(self, turn: Turn) -> Launch:
+        """Say how to start `turn`. Only for settings without a fault."""
+        ...
+
+    def read(self, line: bytes) -> tuple[DriverEvent, ...]:
+        """Read one line of output, with or without its line end. Total: bytes of any kind give events or none."""
+        ...
+
+
+def load_driver(name: str) -> Driver:
+    """Make the driver called `name`; ConfigError when there is none, or when it cannot be imported."""
+    target = _BUILT_IN.get(name)
+    if target is None:
+        offered = {point.name: point.value for point in metadata.entry_points(group=GROUP)} | _BUILT_IN
+        target = offered.get(name)
+        if target is None:
+            raise ConfigError(
+                f"there is no driver {name!r}", f"drivers that are installed: {', '.join(sorted(offered))}"
+            )
+    module, _, attribute = target.partition(":")
+    try:
+        return cast(Driver, getattr(importlib.import_module(module), attribute)())
+    except Exception as error:
+        raise ConfigError(f"the driver {name!r} ({target}) cannot be loaded: {error}") from error

@@ -1,0 +1,71 @@
+"""Every exception of ganger, as a tree cut by what a caller does differently.
+
+    GangerError
+    ├── UsageError            the person asked for something that cannot be (exit 2)
+    │   ├── ConfigError       ganger.toml, a plan or an environment variable is wrong
+    │   ├── RepositoryError   the repository is not one ganger can work on
+    │   └── StateDirError     the state directory is unusable or of a newer version
+    ├── GitFailed             git exited non-zero or ran out of time
+    ├── JournalFailed         a write or sync failed; this process must not acknowledge anything more
+    │   └── JournalCorrupt    what was read is not what was written
+    └── WorldFailed           an effect could not be carried out; the next tick tries again
+
+An expected "no" is not here: a refusal is a value, `core.model.Refusal`.
+"""
+
+from __future__ import annotations
+
+
+class GangerError(Exception):
+    """Base of all: `message` says what is wrong and where, `hint` what to do about it (may be empty)."""
+
+    exit_code = 70
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(GangerError):
+    """The person asked for something that cannot be done; nothing was changed."""
+
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    """A configuration or plan file is wrong; the message carries file and line."""
+
+
+class RepositoryError(UsageError):
+    """The repository is missing, bare, shallow, empty, or lacks the target branch."""
+
+
+class StateDirError(UsageError):
+    """The state directory cannot be used: not writable, full, or written by a newer ganger."""
+
+
+class GitFailed(GangerError):
+    """Git exited non-zero or ran out of time; `code` is its exit status, -1 for a timeout."""
+
+    def __init__(self, argv: tuple[str, ...], code: int, stderr: str) -> None:
+        super().__init__(f"git {' '.join(argv[:4])} exited {code}: {stderr.strip()[-400:]}")
+        self.argv = argv
+        self.code = code
+        self.stderr = stderr
+
+
+class JournalFailed(GangerError):
+    """A write or a sync of the journal failed: nothing more may be acknowledged by this process."""
+
+
+class JournalCorrupt(JournalFailed):
+    """The journal's checksums or its hash chain do not hold; `seq` is the first bad entry."""
+
+    def __init__(self, message: str, seq: int, hint: str = "") -> None:
+        super().__init__(message, hint)
+        self.seq = seq
+
+
+class WorldFailed(GangerError):
+    """An effect could not be carried out; nothing was recorded and the next tick tries again."""

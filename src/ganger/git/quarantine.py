@@ -1,0 +1,181 @@
+"""Carrying objects out of a workspace: copied as files into a bare repository of ours, and fetched from there.
+
+Git never runs in a workspace and reads none of its configuration, alternates, grafts or hooks. What arrives in the
+hub is what a fetch accepts: each object checked by fsck, everything reachable present, one named ref moved.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ganger.core.ids import Commit, is_commit
+from ganger.errors import GitFailed, WorldFailed
+from ganger.git.beneath import TooLarge, copy_file, directory, names, read_file
+from ganger.git.hub import Hub
+
+BYTES_MAX = 4 << 30
+FILES_MAX = 500_000
+REFS_MAX = 500
+_REF_BYTES_MAX = 4_096
+_PACKED_BYTES_MAX = 8 << 20
+_LOG_BYTES_MAX = 1 << 20
+_FAN = re.compile(r"[0-9a-f]{2}")
+_LOOSE = re.compile(r"[0-9a-f]{38}(?:[0-9a-f]{24})?")
+_PACK = re.compile(r"pack-[0-9a-f]{40}(?:[0-9a-f]{24})?\.(?:pack|idx)")
+_SYMREF_DEPTH_MAX = 5
+
+
+@dataclass
+class _Budget:
+    """How much may still be copied; WorldFailed when it is used up."""
+
+    bytes_left: int
+    files_left: int
+
+    def take(self, size: int) -> None:
+        self.bytes_left -= size
+        self.files_left -= 1
+        if self.bytes_left < 0 or self.files_left < 0:
+            raise WorldFailed("the workspace holds more git objects than ganger will carry over")
+
+
+def workspace_ref(workspace: Path, ref: str) -> Commit | None:
+    """Resolve a ref (or `HEAD`) of a workspace from its files; None when it names nothing that can be understood."""
+    for _ in range(_SYMREF_DEPTH_MAX):
+        text = read_file(workspace, (".git", *ref.split("/")), _REF_BYTES_MAX)
+        if text is None:
+            return _packed(workspace).get(ref)
+        value = text.decode("ascii", "replace").strip()
+        if is_commit(value):
+            return Commit(value)
+        if not value.startswith("ref: refs/") or ".." in value:
+            return None
+        ref = value.removeprefix("ref: ")
+    return None
+
+
+def all_refs(workspace: Path) -> tuple[Commit, ...]:
+    """List what all refs and stashes of a workspace name, each once, at most `REFS_MAX`; nothing where unreadable."""
+    found = dict.fromkeys(_loose(workspace))
+    found |= dict.fromkeys(_packed(workspace).values())
+    found |= dict.fromkeys(_stashes(workspace))
+    return tuple(found)[:REFS_MAX]
+
+
+def carry(hub: Hub, workspace: Path, wanted: Mapping[str, Commit]) -> None:
+    """Bring commits of a workspace into the hub, each under the hub ref that `wanted` gives it, all or none.
+
+    GitFailed when an object is missing or faulty; WorldFailed when there is more than ganger will copy.
+    """
+    with hub.scratch() as scratch:
+        source = _quarantined(hub, workspace, scratch / "carried.git")
+        _fetch(hub, source, wanted)
+
+
+def carry_each(hub: Hub, workspace: Path, wanted: Mapping[str, Commit]) -> tuple[str, ...]:
+    """Bring over as many of `wanted` as possible; return the hub refs that were made."""
+    made = []
+    with hub.scratch() as scratch:
+        source = _quarantined(hub, workspace, scratch / "carried.git")
+        try:
+            _fetch(hub, source, wanted)
+            return tuple(wanted)
+        except GitFailed:
+            for ref, commit in wanted.items():
+                try:
+                    _fetch(hub, source, {ref: commit})
+                    made.append(ref)
+                except GitFailed:
+                    continue
+    return tuple(made)
+
+
+def _fetch(hub: Hub, source: Path, wanted: Mapping[str, Commit]) -> None:
+    lines = [f"{commit} refs/carried/{number}\n" for number, commit in enumerate(wanted.values())]
+    (source / "packed-refs").write_text("".join(sorted(lines, key=lambda line: line.split(" ")[1])))
+    hub.fetch(source, [f"+refs/carried/{number}:{ref}" for number, ref in enumerate(wanted)])
+
+
+def _quarantined(hub: Hub, workspace: Path, making: Path) -> Path:
+    """Make a bare repository of ours that holds copies of the workspace's own objects and borrows the hub's."""
+    (making / "refs").mkdir(parents=True)
+    (making / "objects" / "info").mkdir(parents=True)
+    (making / "objects" / "pack").mkdir()
+    (making / "objects" / "info" / "alternates").write_bytes(os.fsencode(hub.objects) + b"\n")
+    (making / "HEAD").write_text("ref: refs/carried/0\n")
+    (making / "config").write_text(_config(hub))
+    budget = _Budget(BYTES_MAX, FILES_MAX)
+    try:
+        with directory(workspace, (".git", "objects")) as objects:
+            for name in names(objects):
+                if _FAN.fullmatch(name):
+                    _copy_all(objects, name, _LOOSE, making / "objects" / name, hub.objects / name, budget)
+            _copy_all(objects, "pack", _PACK, making / "objects" / "pack", hub.objects / "pack", budget)
+    except OSError:
+        return making
+    return making
+
+
+def _copy_all(objects: int, name: str, allowed: re.Pattern[str], into: Path, known: Path, budget: _Budget) -> None:
+    """Copy the object files of one directory, without those the hub has by the same name; skip what is no file."""
+    try:
+        with directory(objects, (name,)) as at:
+            have = {file.name for file in known.iterdir()} if known.is_dir() else set()
+            into.mkdir(exist_ok=True)
+            for entry in names(at):
+                if allowed.fullmatch(entry) and entry not in have:
+                    _copy_one(at, entry, into / entry, budget)
+    except OSError:
+        return
+
+
+def _copy_one(at: int, entry: str, into: Path, budget: _Budget) -> None:
+    try:
+        budget.take(copy_file(at, entry, into, budget.bytes_left))
+    except TooLarge:
+        budget.take(BYTES_MAX + 1)
+    except OSError:
+        return
+
+
+def _config(hub: Hub) -> str:
+    if "sha256" in (hub.path / "config").read_text():
+        return "[core]\n\trepositoryformatversion = 1\n\tbare = true\n[extensions]\n\tobjectFormat = sha256\n"
+    return "[core]\n\trepositoryformatversion = 0\n\tbare = true\n"
+
+
+def _packed(workspace: Path) -> dict[str, Commit]:
+    content = read_file(workspace, (".git", "packed-refs"), _PACKED_BYTES_MAX) or b""
+    pairs = (line.partition(" ") for line in content.decode("utf-8", "replace").splitlines())
+    return {name: Commit(value) for value, _, name in pairs if is_commit(value) and name.startswith("refs/")}
+
+
+def _loose(workspace: Path) -> list[Commit]:
+    """Read the loose refs; breadth first and bounded, because the directory is the agent's."""
+    found: list[Commit] = []
+    waiting: list[tuple[str, ...]] = [("refs",)]
+    while waiting and len(found) < REFS_MAX and len(waiting) < REFS_MAX:
+        parts = waiting.pop(0)
+        try:
+            with directory(workspace, (".git", *parts)) as at:
+                listed = sorted(names(at))[:REFS_MAX]
+        except OSError:
+            continue
+        for name in listed:
+            text = read_file(workspace, (".git", *parts, name), _REF_BYTES_MAX)
+            if text is None:
+                waiting.append((*parts, name))
+            elif is_commit(value := text.decode("ascii", "replace").strip()):
+                found.append(Commit(value))
+    return found
+
+
+def _stashes(workspace: Path) -> list[Commit]:
+    """List stashed commits, newest first: all but the newest are named only by the reflog."""
+    log = read_file(workspace, (".git", "logs", "refs", "stash"), _LOG_BYTES_MAX) or b""
+    values = [line.split(" ", 2)[1] for line in log.decode("ascii", "replace").splitlines() if line.count(" ") > 1]
+    return [Commit(value) for value in reversed(values) if is_commit(value) and value.strip("0")]

@@ -1,0 +1,203 @@
+"""The workspace of a run: a private clone that borrows the hub's objects, and what comes back out of it.
+
+Nothing is ever pushed into a workspace, and git never runs in one once it is handed over: `quarantine` carries its
+commits into the hub, `snapshot` its files.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from ganger.core.ids import Commit, RunId, is_run_id
+from ganger.errors import GitFailed, WorldFailed
+from ganger.git import trash
+from ganger.git.command import Git, oid
+from ganger.git.hub import TARGET, Hub, candidate_ref, keep_prefix
+from ganger.git.quarantine import all_refs, carry, carry_each, workspace_ref
+from ganger.git.snapshot import snapshot
+
+__all__ = ["branch_of", "create", "exists", "fetch_candidate", "keep", "ref_files", "snapshot"]
+
+_CONFIG = """\
+[core]
+\trepositoryformatversion = {version}
+\tfilemode = true
+\tbare = false
+\tlogallrefupdates = true
+\tignorecase = {ignorecase}
+\tprecomposeunicode = {precompose}
+\tfsmonitor = false
+[user]
+\tname = ganger worker {run}
+\temail = {run}@ganger.invalid
+[commit]
+\tgpgsign = false
+[gc]
+\tauto = 0
+\tpruneExpire = never
+\treflogExpire = never
+\treflogExpireUnreachable = never
+[maintenance]
+\tauto = false
+{extensions}"""
+
+
+def create(hub: Hub, path: Path, run: RunId, base: Commit) -> None:
+    """Make the workspace of a run at `path`, its branch checked out at `base`.
+
+    It appears at `path` complete or not at all. WorldFailed when something is there already.
+    """
+    if exists(path):
+        raise WorldFailed(f"there is already something at {path}", "salvage it and move it to the trash first")
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _drop_half_made(path)
+    making = Path(tempfile.mkdtemp(prefix=_half_made_prefix(path), dir=path.parent))
+    git_dir = making / ".git"
+    _write_git_dir(hub, git_dir, run, base)
+    Git(git_dir, making).run("read-tree", "-m", "-u", oid(base))
+    making.rename(path)
+
+
+def exists(path: Path) -> bool:
+    """Whether anything is at `path`, a broken link included."""
+    return path.is_symlink() or path.exists()
+
+
+def branch_of(run: RunId) -> str:
+    """Name the branch on which a run works in its workspace."""
+    assert is_run_id(run), run
+    return f"ganger/{run}"
+
+
+def ref_files(path: Path, run: RunId) -> tuple[Path, ...]:
+    """Return the directories to watch for a commit on the run's branch.
+
+    The second sees the first being made again after git packed the refs and removed it.
+    """
+    heads = path / ".git" / "refs" / "heads"
+    return ((heads / branch_of(run)).parent, heads)
+
+
+def fetch_candidate(hub: Hub, path: Path, run: RunId) -> Commit | None:
+    """Bring the run's branch into the hub as `refs/ganger/candidate/<run>`, every object checked; return its commit.
+
+    None when the workspace or the branch is gone. GitFailed when the objects are missing or faulty, WorldFailed when
+    there is more than ganger will copy; the candidate ref then stays as it was.
+    """
+    commit = workspace_ref(path, f"refs/heads/{branch_of(run)}")
+    if commit is None:
+        return None
+    ref = candidate_ref(run)
+    if hub.ref(ref) != commit:
+        carry(hub, path, {ref: commit})
+    return commit
+
+
+def keep(hub: Hub, path: Path, run: RunId) -> tuple[str, ...]:
+    """Salvage a workspace into refs below `refs/ganger/keep/<run>/`; return those that hold it, each read back.
+
+    `head` is the run's branch, `checked-out` what HEAD names if that is something else, `other-<n>` further branches
+    and stashes, `tree` a commit of the files as they lie there. A ref that names something else already is not touched:
+    the new one gets a number (`tree-2`). Of a broken workspace as much is kept as can be read, `()` when it is gone.
+    GitFailed when the hub itself fails.
+    """
+    if not path.is_dir() or path.is_symlink():
+        return ()
+    have = hub.refs(keep_prefix(run))
+    wanted = _to_keep(path, run, have)
+    fresh = {ref: commit for ref, commit in wanted.items() if ref not in have}
+    made = set(carry_each(hub, path, fresh)) if fresh else set()
+    kept = {ref: commit for ref, commit in wanted.items() if ref in have or ref in made}
+    kept |= _keep_files(hub, path, run, have, kept)
+    _verify(hub, run, kept)
+    return tuple(kept)
+
+
+def _to_keep(path: Path, run: RunId, have: Mapping[str, Commit]) -> dict[str, Commit]:
+    """Say which hub ref is to hold which commit of the workspace."""
+    prefix = keep_prefix(run)
+    wanted: dict[str, Commit] = {}
+    for name, source in (("head", f"refs/heads/{branch_of(run)}"), ("checked-out", "HEAD")):
+        commit = workspace_ref(path, source)
+        if commit is not None and commit not in wanted.values():
+            wanted[_free_ref(prefix + name, commit, {**have, **wanted})] = commit
+    for commit in all_refs(path):
+        if commit not in wanted.values():
+            wanted[_free_ref(prefix + "other-1", commit, {**have, **wanted})] = commit
+    return wanted
+
+
+def _keep_files(
+    hub: Hub, path: Path, run: RunId, have: Mapping[str, Commit], kept: Mapping[str, Commit]
+) -> dict[str, Commit]:
+    prefix = keep_prefix(run)
+    parent = next(iter(kept.values()), None) or hub.ref(candidate_ref(run)) or hub.ref(TARGET)
+    assert parent is not None, "the hub has lost its target"
+    try:
+        commit = snapshot(hub, path, parent, f"Files of {run} as they were left", whole=True)
+    except GitFailed as failed:
+        # The list of files comes from the workspace, which may be broken; all later steps are the hub's own.
+        if failed.argv[:1] != ("ls-files",):
+            raise
+        return {}
+    ref = _free_ref(prefix + "tree", commit, {**have, **kept})
+    if ref not in have:
+        hub.set_ref(ref, commit)
+    return {ref: commit}
+
+
+def _free_ref(wanted: str, commit: Commit, taken: Mapping[str, Commit]) -> str:
+    """Return `wanted`, or the same with the next number, so that no ref with another commit is overwritten."""
+    stem, _, digits = wanted.rpartition("-")
+    if not digits.isdigit():
+        stem, digits = wanted, "1"
+    number = int(digits)
+    name = wanted
+    while taken.get(name, commit) != commit:
+        number += 1
+        name = f"{stem}-{number}"
+    return name
+
+
+def _verify(hub: Hub, run: RunId, kept: Mapping[str, Commit]) -> None:
+    """Read back what was kept: every ref names its commit, and all that it reaches is in the hub's own store."""
+    found = hub.refs(keep_prefix(run))
+    missing = [ref for ref, commit in kept.items() if found.get(ref) != commit]
+    if missing:
+        raise GitFailed(("for-each-ref",), 1, f"not there after being written: {', '.join(missing)}")
+    if kept:
+        hub.git.run("rev-list", "--objects", "--quiet", *(oid(commit) for commit in kept.values()), "--not", TARGET)
+
+
+def _write_git_dir(hub: Hub, git_dir: Path, run: RunId, base: Commit) -> None:
+    """Write the git directory as `git init` would, by hand: it saves three children a workspace."""
+    for name in ("objects/info", "objects/pack", "refs/heads/ganger", "refs/tags", "hooks", "info"):
+        (git_dir / name).mkdir(parents=True)
+    if "\n" in str(hub.objects):
+        raise WorldFailed(f"a line break in the path of the hub: {hub.objects!r}", "use another state directory")
+    sha256 = len(oid(base)) == 64
+    config = _CONFIG.format(
+        version=1 if sha256 else 0,
+        run=run,
+        ignorecase=str(hub.repo.rules.fold_case).lower(),
+        precompose=str(hub.repo.rules.normalize).lower(),
+        extensions="[extensions]\n\tobjectFormat = sha256\n" if sha256 else "",
+    )
+    (git_dir / "objects/info/alternates").write_bytes(os.fsencode(hub.objects) + b"\n")
+    (git_dir / "config").write_text(config)
+    (git_dir / "refs/heads" / branch_of(run)).write_text(f"{base}\n")
+    (git_dir / "HEAD").write_text(f"ref: refs/heads/{branch_of(run)}\n")
+
+
+def _half_made_prefix(path: Path) -> str:
+    return f".making-{path.name}-"
+
+
+def _drop_half_made(path: Path) -> None:
+    """Remove what a crash left of earlier attempts to make this workspace: no agent ever had it."""
+    for left in path.parent.glob(glob.escape(_half_made_prefix(path)) + "*"):
+        trash.discard_below(path.parent, left)

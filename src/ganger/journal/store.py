@@ -1,0 +1,277 @@
+"""The journal in SQLite: the write transaction is the only serialiser of the fleet.
+
+A transaction first folds what other processes appended, then lets the caller decide on that newest state and append.
+It returns only after the data is on disk (`synchronous=FULL`). A failed write or sync is fatal: the store refuses
+everything after it, because nobody can say what of it will be there after a crash (RELIABILITY I-24).
+
+Writers queue on a file lock, which is fair; SQLite's own busy handler starves some of them for seconds.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeAlias, cast
+
+import apsw
+
+from ganger.core.events import Entry, Event
+from ganger.core.ids import Seq
+from ganger.core.patterns import PathRules
+from ganger.core.state import State, evolve
+from ganger.errors import JournalCorrupt, JournalFailed, StateDirError
+from ganger.journal import codec, schema
+from ganger.journal.projections import project, subject_of
+
+SNAPSHOT_EVERY = 2_000
+"""Entries between two stored states: what opening the journal has to fold at most, with a margin of one batch."""
+READ_AT_ONCE = 1_000
+
+
+def wall_ms() -> int:
+    """Milliseconds since the epoch by this machine's clock."""
+    return time.time_ns() // 1_000_000
+
+
+EntryRow: TypeAlias = tuple[int, int, str, bytes, int, bytes]
+"""An entry as it is stored: position, time, actor, body, checksum, hash."""
+
+
+def read_rows(db: apsw.Connection, after: int) -> list[EntryRow]:
+    """Read the next entries after a position, as they are stored; at most `READ_AT_ONCE`."""
+    rows = db.execute(
+        "SELECT seq,at_ms,actor,body,crc,hash FROM entries WHERE seq>? ORDER BY seq LIMIT ?", (after, READ_AT_ONCE)
+    ).fetchall()
+    return cast(list[EntryRow], rows)
+
+
+class Writing:
+    """One open write transaction: the newest state, the store's clock, and the only way to append."""
+
+    def __init__(self, store: Store, now_ms: int) -> None:
+        self._store = store
+        self.now_ms = now_ms
+        """Never before the last entry's time."""
+
+    @property
+    def state(self) -> State:
+        """The newest state, including what this transaction appended."""
+        return self._store.folded
+
+    def has(self, key: str) -> bool:
+        """Whether a command with this idempotency key was carried out before."""
+        found = self._store.db.execute("SELECT 1 FROM entries WHERE key=?", (key,)).fetchone()
+        return found is not None
+
+    def append(self, events: Sequence[Event], actor: str, key: str = "") -> tuple[Entry, ...]:
+        """Append events in order; they are in `state` at once and on disk when the transaction ends.
+
+        `key` (may be empty) is stored with the first and can be used once only.
+        """
+        entries = []
+        for number, event in enumerate(events):
+            entries.append(self._store.append(event, actor, self.now_ms, key if number == 0 else ""))
+        return tuple(entries)
+
+
+class Store:
+    """A journal file, open in this process. Not safe for use by two threads at once; `service.Fleet` sees to that."""
+
+    def __init__(self, path: Path, rules: PathRules | None = None, clock: Callable[[], int] = wall_ms) -> None:
+        self.path = path
+        self.db = _open(path)
+        self._clock = clock
+        self._rules = rules or PathRules()
+        self._gate = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._state: State | None = None
+        self._hash = codec.GENESIS
+        self._snapshot_seq = 0
+        self._failure = ""
+
+    def close(self) -> None:
+        """Let go of the file; nothing is written by it."""
+        self.db.close()
+        os.close(self._gate)
+
+    @property
+    def folded(self) -> State:
+        """The state as this process has folded it; it may be behind what others appended, see `catch_up`."""
+        return self._state if self._state is not None else self._load()
+
+    def now_ms(self) -> int:
+        """This machine's clock; a transaction's own `now_ms` is what counts for decisions."""
+        return self._clock()
+
+    def catch_up(self) -> State:
+        """Fold what other processes appended since, and return the state."""
+        self._check_alive()
+        state = self.folded
+        while rows := self._rows_after(state.seq):
+            for row in rows:
+                self._fold_row(state, row)
+            state.take_touched()
+        return state
+
+    @contextmanager
+    def writing(self) -> Iterator[Writing]:
+        """Hold the fleet's one write transaction; on leaving, what was appended is on disk.
+
+        JournalFailed if it cannot be made durable; an exception of the caller rolls back and is passed on.
+        """
+        self._check_alive()
+        fcntl.flock(self._gate, fcntl.LOCK_EX)
+        try:
+            with self._failing("begin"):
+                self.db.execute("BEGIN IMMEDIATE")
+            try:
+                state = self.catch_up()
+                before = state.seq
+                yield Writing(self, max(self._clock(), state.at_ms))
+            except BaseException:
+                self._state = None
+                if self.db.in_transaction:
+                    self.db.execute("ROLLBACK")
+                raise
+            with self._failing("commit"):
+                self.db.execute("COMMIT")
+            if state.seq > before and state.seq - self._snapshot_seq >= SNAPSHOT_EVERY:
+                self._store_snapshot(state)
+        finally:
+            fcntl.flock(self._gate, fcntl.LOCK_UN)
+
+    def append(self, event: Event, actor: str, now_ms: int, key: str) -> Entry:
+        """Insert one entry into the open transaction; for `Writing` only."""
+        state = self.folded
+        seq = Seq(state.seq + 1)
+        body = codec.encode(event)
+        digest = codec.link(self._hash, seq, now_ms, actor, body)
+        entry = Entry(seq, now_ms, actor, event)
+        with self._failing("append"):
+            self.db.execute(
+                "INSERT INTO entries (seq,at_ms,type,subject,actor,key,body,crc,hash) VALUES (?,?,?,?,?,?,?,?,?)",
+                (
+                    *(seq, now_ms, type(event).__name__, subject_of(event), actor),
+                    *(key or None, body, codec.crc(body), digest),
+                ),
+            )
+            evolve(state, entry)
+            project(self.db, state, entry)
+        self._hash = digest
+        return entry
+
+    def entries(self, after: int = 0, subject: str = "", limit: int = READ_AT_ONCE) -> list[Entry]:
+        """Read up to `limit` entries after position `after`, all or those about one run or item, oldest first."""
+        where, values = ("AND subject=?", (after, subject, limit)) if subject else ("", (after, limit))
+        rows = self.db.execute(
+            f"SELECT seq,at_ms,actor,body,crc FROM entries WHERE seq>? {where} ORDER BY seq LIMIT ?",
+            values,
+        )
+        return [codec.decode(*row) for row in rows]
+
+    def last_seq(self) -> int:
+        """Position of the newest entry on disk; 0 for an empty journal."""
+        return int(self.db.execute("SELECT coalesce(max(seq),0) FROM entries").get)
+
+    def _load(self) -> State:
+        """Start from the newest readable snapshot and fold what came after it."""
+        state = State(rules=self._rules)
+        stored: list[Any] = self.db.execute(
+            "SELECT seq,version,body FROM snapshots ORDER BY seq DESC LIMIT 2"
+        ).fetchall()
+        for seq, version, body in stored:
+            found = codec.decode_snapshot(body) if version == codec.SNAPSHOT_VERSION else None
+            if found is not None:
+                state, self._snapshot_seq = State(found, self._rules), int(seq)
+                break
+        self._hash = self._hash_at(state.seq)
+        while rows := self._rows_after(state.seq):
+            for row in rows:
+                self._fold_row(state, row)
+        state.take_touched()
+        self._state = state
+        return state
+
+    def _hash_at(self, seq: int) -> bytes:
+        if not seq:
+            return codec.GENESIS
+        row = self.db.execute("SELECT hash FROM entries WHERE seq=?", (seq,)).fetchone()
+        if row is None:
+            raise JournalCorrupt(f"entry {seq} of {self.path}, which a snapshot is of, is missing", seq)
+        return bytes(row[0])
+
+    def _rows_after(self, seq: int) -> list[EntryRow]:
+        return read_rows(self.db, seq)
+
+    def _fold_row(self, state: State, row: EntryRow) -> None:
+        seq, at_ms, actor, body, checksum, digest = row
+        if seq != state.seq + 1:
+            raise JournalCorrupt(f"entry {state.seq + 1} of {self.path} is missing", state.seq + 1)
+        if codec.link(self._hash, seq, at_ms, actor, body) != digest:
+            raise JournalCorrupt(f"entry {seq} of {self.path} does not follow the one before it", seq)
+        evolve(state, codec.decode(seq, at_ms, actor, body, checksum))
+        self._hash = digest
+
+    def _store_snapshot(self, state: State) -> None:
+        """Keep the two newest states, so that a damaged one costs time only."""
+        with self._failing("snapshot"):
+            self.db.execute("BEGIN IMMEDIATE")
+            self.db.execute(
+                "INSERT OR REPLACE INTO snapshots VALUES (?,?,?)",
+                (state.seq, codec.SNAPSHOT_VERSION, codec.encode_snapshot(state.snapshot())),
+            )
+            self.db.execute(
+                "DELETE FROM snapshots WHERE seq NOT IN (SELECT seq FROM snapshots ORDER BY seq DESC LIMIT 2)"
+            )
+            self.db.execute("COMMIT")
+        self._snapshot_seq = state.seq
+
+    def _check_alive(self) -> None:
+        if self._failure:
+            raise JournalFailed(f"the journal failed before in this process: {self._failure}", "start again")
+
+    @contextmanager
+    def _failing(self, what: str) -> Iterator[None]:
+        """Make every failure of the database fatal to this store."""
+        try:
+            yield
+        except (apsw.Error, OSError) as error:
+            self._failure = f"{what}: {error}"
+            self._state = None
+            raise _as_failure(error, self.path, what) from error
+
+
+def _as_failure(error: Exception, path: Path, what: str) -> JournalFailed:
+    if isinstance(error, apsw.FullError):
+        return JournalFailed(f"{path}: the disk is full, nothing was recorded ({what})", "free some space, start again")
+    if isinstance(error, apsw.ReadOnlyError):
+        return JournalFailed(f"{path} cannot be written ({what})", "check its owner and mode")
+    return JournalFailed(f"{path}: {what} failed: {error}", "check the disk; what was acknowledged is safe")
+
+
+def _open(path: Path) -> apsw.Connection:
+    """Open or create a journal file with the settings durability rests on."""
+    try:
+        db = apsw.Connection(str(path))
+        db.set_busy_timeout(10_000)
+        schema.refuse_newer(db, str(path))
+        db.pragma("journal_mode", "wal")
+        db.pragma("synchronous", "full")
+        db.pragma("fullfsync", True)
+        db.pragma("cell_size_check", True)
+        schema.migrate(db, str(path))
+    except apsw.NotADBError as error:
+        raise StateDirError(f"{path} is not a journal", "move it away, or use another --state-dir") from error
+    except (apsw.CantOpenError, apsw.ReadOnlyError, apsw.PermissionsError) as error:
+        raise StateDirError(f"{path} cannot be opened for writing: {error}", "check its owner and mode") from error
+    except apsw.FullError as error:
+        raise StateDirError(f"{path}: the disk is full", "free some space") from error
+    except apsw.IOError as error:
+        raise StateDirError(f"{path} cannot be read or written: {error}", "check the disk") from error
+    except apsw.CorruptError as error:
+        raise JournalCorrupt(f"{path} is damaged: {error}", 0, "ganger journal verify says where") from error
+    path.chmod(0o600)
+    return db

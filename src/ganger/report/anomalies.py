@@ -1,0 +1,146 @@
+"""What is out of the ordinary: found from typed facts, gravest first, never from the words of a worker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ganger.core.model import CheckState, EndKind, Report, ReportKind, Rung
+from ganger.core.verdict import check_fault
+from ganger.report.attempts import said, turn_source, what_changed
+from ganger.report.facts import Facts, RunFacts, TrainFacts, TurnFacts
+from ganger.report.shape import Anomaly, AnomalyKind
+from ganger.report.wording import count, duration, named, sentence
+
+
+def anomalies(facts: Facts) -> tuple[Anomaly, ...]:
+    """Everything a person should know before the rest."""
+    recent = [run for run in facts.runs.values() if facts.is_recent(run)]
+    found = [*_supervisors(facts), *_trains(facts)]
+    for run in recent:
+        found += [*_ended(facts, run)]
+        for turn in run.turns:
+            found += [*_turn(facts, turn)]
+    grave = {kind: place for place, kind in enumerate(AnomalyKind)}
+    return tuple(sorted(found, key=lambda one: (grave[one.kind], one.at_ms, one.source.seqs)))
+
+
+def _supervisors(facts: Facts) -> Iterator[Anomaly]:
+    """A supervisor that another one followed without having said that it left."""
+    for row, following in zip(facts.supervisors, facts.supervisors[1:], strict=False):
+        if row.stopped_ms:
+            continue
+        last_ms = facts.at_ms(following.seq - 1) or row.started_ms
+        text = (
+            f"Supervisor {row.pid} on {row.host} ended without a word after {duration(last_ms - row.started_ms)};"
+            f" supervisor {following.pid} took over {duration(following.started_ms - last_ms)} later."
+        )
+        source = facts.cite((row.seq, following.seq))
+        yield Anomaly(AnomalyKind.supervisor_died, f"supervisor {row.pid}", text, "", following.started_ms, source)
+
+
+def _turn(facts: Facts, turn: TurnFacts) -> Iterator[Anomaly]:
+    source = turn_source(facts, turn)
+    evidence, row = turn.evidence, turn.row
+    if evidence is None or turn.verdict is None:
+        return
+
+    def one(kind: AnomalyKind, text: str, words: str = "") -> Anomaly:
+        return Anomaly(kind, row.run, text, words, row.judged_ms, source)
+
+    reasons = "; ".join(turn.verdict.reasons)
+    if turn.rejected and turn.verdict.rung is Rung.committed:
+        only_protected = bool(evidence.protected) and len(turn.verdict.reasons) == 1
+        what = "Changed protected files" if only_protected else "Changed what is not its own"
+        yield one(AnomalyKind.out_of_scope, f"{what}: {reasons}.", said(turn.report))
+    elif turn.rejected:
+        yield one(AnomalyKind.said_done, f"{_said_so(turn.report)}, but: {reasons}.", said(turn.report))
+    if evidence.auto_committed:
+        text = f"Left its work uncommitted; ganger committed it ({what_changed(evidence).partition(',')[0]})."
+        yield one(AnomalyKind.auto_committed, text)
+    flaky = [check.name for check in evidence.checks if check.flaky]
+    if flaky:
+        yield one(AnomalyKind.flaky, f"{named(flaky)} failed first and passed again on the same tree.")
+
+
+def _said_so(report: Report | None) -> str:
+    if report is None or report.source == "exit":
+        return "Ended as if it were done"
+    return "Said done" if report.outcome == "completed" else f"Said {report.outcome.value.replace('_', ' ')}"
+
+
+def _ended(facts: Facts, run: RunFacts) -> Iterator[Anomaly]:
+    """Workers that died or were silent; one that gave up by its own word did what it should."""
+    turn = run.last_turn
+    row = run.row
+    gave_up = turn is not None and turn.report is not None and turn.report.kind is ReportKind.fail
+    kinds = {
+        EndKind.stalled.value: AnomalyKind.worker_silent,
+        EndKind.timed_out.value: AnomalyKind.worker_silent,
+        EndKind.failed.value: AnomalyKind.worker_died,
+    }
+    kind = kinds.get(row.ending)
+    if kind is None or gave_up:
+        return
+    alive_ms = turn.row.exited_ms - turn.row.started_ms if turn is not None else 0
+    how = f", {duration(alive_ms)} after it was started" if alive_ms > 0 else ""
+    seqs = facts.positions.last(row.id, "WorkerExited", "StopRequested", "RunEnded")
+    yield Anomaly(kind, row.id, f"{sentence(row.reason)}{how}.", "", row.ended_ms, facts.cite(seqs, row.id))
+
+
+def _trains(facts: Facts) -> Iterator[Anomaly]:
+    yield from _failed_batches(facts)
+    for train in facts.trains:
+        row = train.row
+        source = facts.train_source(train)
+        for run, paths in train.conflicts:
+            text = f"Does not merge with the target at {row.old[:12]}: {named(paths)}."
+            yield Anomaly(AnomalyKind.conflict, run, text, "", row.at_ms, source)
+        flaky = [check.name for check in train.checks if check.flaky and check.state is CheckState.passed]
+        if flaky:
+            text = f"{named(flaky)} failed first and passed again on the same tree."
+            yield Anomaly(AnomalyKind.flaky, f"train #{row.seq}", text, "", row.at_ms, source)
+        if row.reason and not row.landed_ms and not facts.was_refused(row.new):
+            yield _moved(facts, train)
+
+
+def _failed_batches(facts: Facts) -> Iterator[Anomaly]:
+    """Batches that failed, each told together with the halves that were tried because of it."""
+    failed = [train for train in facts.trains if train.runs and not train.row.passed]
+    told: set[int] = set()
+    for train in failed:
+        row = train.row
+        if row.seq in told:
+            continue
+        halves = [other for other in failed if other.row.seq > row.seq and set(other.runs) <= set(train.runs)]
+        told.update(half.row.seq for half in halves)
+        source = facts.cite(
+            (row.seq, *(half.row.seq for half in halves)), "", row.new, row.seq, facts.seen(train.checks)
+        )
+        text = f"{_failure(train)} {_guilty_text(facts, train, halves)}"
+        yield Anomaly(AnomalyKind.train_failed, f"train #{row.seq}", text, "", row.at_ms, source)
+
+
+def _moved(facts: Facts, train: TrainFacts) -> Anomaly:
+    row = train.row
+    seqs = [row.seq, *[seq for seq in facts.positions.abandoned if seq > row.seq][:1]]
+    text = f"Tested, but not landed: {row.reason}; {count(len(train.runs), 'candidate')} had to be tested again."
+    source = facts.cite(seqs, commit=row.new, train=row.seq, checks=facts.seen(train.checks))
+    return Anomaly(AnomalyKind.target_moved, f"train #{row.seq}", text, "", row.at_ms, source)
+
+
+def _failure(train: TrainFacts) -> str:
+    faults = [check_fault(check) for check in train.checks if check.state is not CheckState.passed]
+    who = f"{named(train.runs)} together" if len(train.runs) > 1 else f"{train.runs[0]} on top of the target"
+    return f"{who} failed: {named(faults) or 'no check passed'}."
+
+
+def _guilty_text(facts: Facts, train: TrainFacts, halves: list[TrainFacts]) -> str:
+    """Who made a batch fail: the candidates that later failed on top of the target by themselves."""
+    if len(train.runs) == 1:
+        return f"{train.runs[0]} passed by itself, so it does not go together with what had landed before."
+    guilty = list(dict.fromkeys(half.runs[0] for half in halves if len(half.runs) == 1))
+    if guilty:
+        return f"Halving the batch found {named(guilty)}."
+    if all(run in facts.runs and facts.runs[run].row.landed for run in train.runs):
+        return "All of them landed in smaller batches: the failure did not come back."
+    return "Who is to blame is not settled."

@@ -1,0 +1,67 @@
+"""Collecting a report: everything it shows, from the projections alone, each statement with its evidence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ganger.journal.queries import Reader
+from ganger.report.anomalies import anomalies
+from ganger.report.facts import Facts
+from ganger.report.numbers import numbers, refused, spent, trains_seen, turns_seen
+from ganger.report.sections import Sections
+from ganger.report.shape import Numbers, ReportData
+from ganger.report.wording import count
+
+
+def collect(reader: Reader, state_dir: Path, since_ms: int = 0, now_ms: int = 0) -> ReportData:
+    """Collect what happened at or after `since_ms` (0: ever) and what is open at `now_ms`.
+
+    `now_ms` 0 means the time of the newest entry, so that the same journal gives the same report whenever it is
+    asked for. All reading is done in one transaction: a fleet that goes on working does not tear the picture.
+    """
+    reader.db.execute("BEGIN")
+    try:
+        return _collect(Facts(reader, state_dir, since_ms, now_ms or reader.last_ms()))
+    finally:
+        reader.db.execute("ROLLBACK")
+
+
+def _collect(facts: Facts) -> ReportData:
+    sections = Sections(facts)
+    turns, trains = turns_seen(facts), trains_seen(facts)
+    figures = numbers(facts, turns, trains)
+    found = anomalies(facts)
+    times, waits = spent(facts), refused(facts)
+    return ReportData(
+        headline=headline(figures, sections),
+        now_ms=facts.now_ms,
+        first_seq=facts.first_seq,
+        last_seq=facts.last_seq,
+        numbers=figures,
+        anomalies=found,
+        landed=sections.landed,
+        ready=sections.ready,
+        blocked=sections.blocked,
+        given_up=sections.given_up,
+        still_open=sections.still_open,
+        turns=turns,
+        trains=trains,
+        spent=times,
+        refused=waits,
+        entries=facts.cited(),
+    )
+
+
+def headline(figures: Numbers, sections: Sections) -> str:
+    """The night in one or two sentences: what landed, and whether a person is needed."""
+    if not figures.items:
+        return "There are no items."
+    if figures.landed == figures.items:
+        every = "The only item has landed" if figures.items == 1 else f"All {figures.items:,} items have landed"
+        return f"{every}."
+    done = f"{figures.landed:,} of {count(figures.items, 'item')} landed"
+    waits = len(sections.ready) + len(sections.blocked)
+    needs = [f"{waits} wait{'s' if waits == 1 else ''} for your answer"] if waits else []
+    if sections.given_up:
+        needs.append(f"{len(sections.given_up):,} {'was' if len(sections.given_up) == 1 else 'were'} given up")
+    return f"{done}; {' and '.join(needs)}." if needs else f"{done}; nothing needs you."

@@ -1,0 +1,260 @@
+"""The facts a report is made of: rows of the projections, decoded once, with the place of each in the journal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+
+import msgspec
+from msgspec import Struct
+
+from ganger.core.landing import REJECT
+from ganger.core.model import CheckResult, CheckState, Evidence, ItemSpec, Report, Verdict, VerdictKind
+from ganger.journal.queries import (
+    ItemRow,
+    QuestionRow,
+    Reader,
+    RunRow,
+    SupervisorRow,
+    TrainRow,
+    TurnRow,
+    WaitRow,
+)
+from ganger.report.shape import CheckSeen, EntrySeen, ItemRef, Source
+
+_spec = msgspec.json.Decoder(ItemSpec).decode
+_report = msgspec.json.Decoder(Report).decode
+_verdict = msgspec.json.Decoder(Verdict).decode
+_evidence = msgspec.json.Decoder(Evidence).decode
+_checks = msgspec.json.Decoder(tuple[CheckResult, ...]).decode
+_names = msgspec.json.Decoder(tuple[str, ...]).decode
+_conflicts = msgspec.json.Decoder(tuple[tuple[str, tuple[str, ...]], ...]).decode
+
+_CITED = (
+    *("RunGranted", "WorkerStarted", "WorkerExited", "RunReported", "QuestionAsked", "QuestionAnswered"),
+    *("EvidenceRecorded", "VerdictGiven", "StopRequested", "RunEnded", "RunLanded", "LandingAbandoned"),
+)
+
+
+class TurnFacts(Struct, frozen=True):
+    """A worker process with what was said, found and judged; None where that did not happen."""
+
+    row: TurnRow
+    report: Report | None
+    verdict: Verdict | None
+    evidence: Evidence | None
+
+    @property
+    def rejected(self) -> bool:
+        """Whether its candidate was refused."""
+        return self.verdict is not None and self.verdict.kind is VerdictKind.rejected
+
+    @property
+    def accepted(self) -> bool:
+        """Whether its candidate was good enough to land."""
+        return self.verdict is not None and self.verdict.kind is VerdictKind.accepted
+
+
+class RunFacts(Struct, frozen=True):
+    """A run with its turns and its questions."""
+
+    row: RunRow
+    turns: tuple[TurnFacts, ...]
+    questions: tuple[QuestionRow, ...]
+    kept: tuple[str, ...]
+
+    @property
+    def last_turn(self) -> TurnFacts | None:
+        """The newest turn, None before the first."""
+        return self.turns[-1] if self.turns else None
+
+
+class TrainFacts(Struct, frozen=True):
+    """A tested batch."""
+
+    row: TrainRow
+    runs: tuple[str, ...]
+    checks: tuple[CheckResult, ...]
+    conflicts: tuple[tuple[str, tuple[str, ...]], ...]
+
+
+class Positions:
+    """Where in the journal the facts about runs and questions stand."""
+
+    def __init__(self, reader: Reader, after: int) -> None:
+        self._last: dict[tuple[str, str], int] = {}
+        self._turn: dict[tuple[str, int, str], int] = {}
+        self.abandoned: list[int] = []
+        """Landings that were given up, in order."""
+        turns: dict[str, int] = {}
+        marks = ",".join("?" * len(_CITED))
+        rows = reader.db.execute(
+            f"SELECT seq, type, subject FROM entries WHERE seq>? AND type IN ({marks}) ORDER BY seq", (after, *_CITED)
+        )
+        for seq, kind, subject in rows:
+            if kind == "LandingAbandoned":
+                self.abandoned.append(seq)
+            elif kind == "WorkerStarted":
+                turns[subject] = turns.get(subject, 0) + 1
+            self._last[subject, kind] = seq
+            self._turn[subject, turns.get(subject, 0), kind] = seq
+
+    def last(self, subject: str, *kinds: str) -> tuple[int, ...]:
+        """The newest entry of each kind about a run or question, in order; kinds without one are left out."""
+        return tuple(sorted(self._last[subject, kind] for kind in kinds if (subject, kind) in self._last))
+
+    def of_turn(self, run: str, turn: int, *kinds: str) -> tuple[int, ...]:
+        """The newest entry of each kind about one turn, in order; kinds without one are left out."""
+        return tuple(sorted(self._turn[run, turn, kind] for kind in kinds if (run, turn, kind) in self._turn))
+
+
+class Facts:
+    """Everything that happened at or after `since_ms`, and everything that is open; read in one go.
+
+    `cite` makes the sources of statements and remembers which entries they name.
+    """
+
+    def __init__(self, reader: Reader, state_dir: Path, since_ms: int, now_ms: int) -> None:
+        self.state_dir, self.since_ms, self.now_ms = state_dir, since_ms, now_ms
+        self._reader = reader
+        self._cited: set[int] = set()
+        self.items: dict[str, ItemRow] = {row.id: row for row in reader.items()}
+        self.specs: dict[str, ItemSpec] = {row.id: _spec(row.spec) for row in self.items.values()}
+        self._questions = reader.questions(every=True)
+        self.open_questions = [row for row in self._questions if row.state == "open"]
+        self.runs = self._read_runs()
+        self.runs_of: dict[str, list[RunFacts]] = {}
+        for run in self.runs.values():
+            self.runs_of.setdefault(run.row.item, []).append(run)
+        self.trains: list[TrainFacts] = [_train(row) for row in reader.trains(since_ms)]
+        self.waits: list[WaitRow] = reader.waits(since_ms=since_ms)
+        self.last_waits: dict[str, WaitRow] = {wait.item: wait for wait in self.waits}
+        self.supervisors: list[SupervisorRow] = reader.supervisors(since_ms)
+        self.last_seq = reader.last_seq()
+        self.first_seq = self._first_seq()
+        oldest = min([self.first_seq, *(run.row.token for run in self.runs.values())])
+        self.positions = Positions(reader, oldest - 1)
+        self._dependents = _dependents(self.specs.values())
+
+    def _first_seq(self) -> int:
+        found = self._reader.db.execute("SELECT min(seq) FROM entries WHERE at_ms>=?", (self.since_ms,)).get
+        return int(found or self.last_seq)
+
+    def _read_runs(self) -> dict[str, RunFacts]:
+        """The runs of the report's time, and all of items whose fate it tells; in the order they were granted."""
+        rows = {row.id: row for row in self._reader.runs(since_ms=self.since_ms)}
+        told = {row.item for row in rows.values()}
+        told |= {item.id for item in self.items.values() if item.attempts and not item.landed}
+        if self.since_ms:
+            for item in sorted(told):
+                rows |= {row.id: row for row in self._reader.runs(item)}
+        asked: dict[str, list[QuestionRow]] = {}
+        for question in self._questions:
+            asked.setdefault(question.run, []).append(question)
+        ordered = sorted(rows.values(), key=lambda row: row.token)
+        return {row.id: self._read_run(row, tuple(asked.get(row.id, ()))) for row in ordered}
+
+    def _read_run(self, row: RunRow, questions: tuple[QuestionRow, ...]) -> RunFacts:
+        turns = tuple(_turn(turn) for turn in self._reader.turns(row.id))
+        return RunFacts(row, turns, questions, _names(row.kept))
+
+    def is_recent(self, run: RunFacts) -> bool:
+        """Whether the run lived in the report's time."""
+        return not run.row.ended_ms or run.row.ended_ms >= self.since_ms
+
+    def cite(
+        self,
+        seqs: Iterable[int],
+        run: str = "",
+        commit: str = "",
+        train: int = 0,
+        checks: tuple[CheckSeen, ...] = (),
+    ) -> Source:
+        """Make the source of a statement; there must be an entry that it rests on."""
+        named = tuple(sorted(set(seqs)))
+        assert named, "a statement without evidence"
+        self._cited.update(named)
+        return Source(named, run, commit, train, checks)
+
+    def cited(self) -> tuple[EntrySeen, ...]:
+        """The entries named so far, in order."""
+        sql = "SELECT seq, at_ms, type, subject, actor FROM entries WHERE seq=?"
+        found = (self._reader.db.execute(sql, (seq,)).fetchone() for seq in sorted(self._cited))
+        return tuple(EntrySeen(*row) for row in found if row is not None)
+
+    def item_ref(self, item: str) -> ItemRef:
+        """An item by name, also one that its plan has no longer."""
+        row = self.items.get(item) or self._reader.item(item)
+        return ItemRef(row.id, row.plan, row.title, row.seq) if row is not None else ItemRef(item, "", "", 0)
+
+    def seen(self, checks: Iterable[CheckResult]) -> tuple[CheckSeen, ...]:
+        """Checks with the log only where it can still be opened, and the tail only where it explains something."""
+        return tuple(
+            CheckSeen(
+                name=check.name,
+                state=check.state,
+                exit_code=check.exit_code,
+                executed=check.executed,
+                took_ms=check.took_ms,
+                flaky=check.flaky,
+                log=check.log if self._has_log(check.log) else "",
+                tail="" if check.state is CheckState.passed else check.tail,
+            )
+            for check in checks
+        )
+
+    def _has_log(self, log: str) -> bool:
+        if not log or PurePosixPath(log).is_absolute() or ".." in PurePosixPath(log).parts or "\0" in log:
+            return False
+        try:
+            return (self.state_dir / log).is_file()
+        except OSError:
+            return False
+
+    def held_up(self, item: str) -> tuple[str, ...]:
+        """The items that cannot land before this one, nearest first; not those that have landed."""
+        found: dict[str, None] = {}
+        front = [item]
+        while front:
+            after = [name for before in front for name in self._dependents.get(before, ())]
+            front = [name for name in dict.fromkeys(after) if name not in found and name != item]
+            found |= dict.fromkeys(front)
+        return tuple(name for name in found if not self.items[name].landed)
+
+    def train_source(self, train: TrainFacts) -> Source:
+        """Where everything about a batch stands."""
+        row = train.row
+        return self.cite((row.seq,), commit=row.new, train=row.seq, checks=self.seen(train.checks))
+
+    def was_refused(self, commit: str) -> bool:
+        """Whether a person said no to the landing of this commit."""
+        return any(row.subject == commit and row.choice == REJECT for row in self._questions if row.state == "answered")
+
+    def at_ms(self, seq: int) -> int:
+        """When an entry was made; 0 where there is none."""
+        return int(self._reader.db.execute("SELECT at_ms FROM entries WHERE seq=?", (seq,)).get or 0)
+
+    def supervised(self) -> bool:
+        """Whether a supervisor has not said that it left: it is in charge, or was killed."""
+        return bool(self.supervisors) and not self.supervisors[-1].stopped_ms
+
+
+def _turn(row: TurnRow) -> TurnFacts:
+    return TurnFacts(
+        row,
+        _report(row.report) if row.report else None,
+        _verdict(row.verdict) if row.verdict else None,
+        _evidence(row.evidence) if row.evidence else None,
+    )
+
+
+def _train(row: TrainRow) -> TrainFacts:
+    return TrainFacts(row, _names(row.runs), _checks(row.checks), _conflicts(row.conflicts))
+
+
+def _dependents(specs: Iterable[ItemSpec]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for spec in specs:
+        for before in spec.after:
+            found.setdefault(before, []).append(spec.id)
+    return found

@@ -1,0 +1,1 @@
+"""The one door to a fleet: its configuration, its commands and how its parts are put together."""

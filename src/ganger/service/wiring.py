@@ -1,0 +1,207 @@
+"""The composition root: puts the concrete parts of a fleet together."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import getpass
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from msgspec import Struct
+
+from ganger.core import commands as cmd
+from ganger.core.ids import ItemId, PlanId
+from ganger.core.policy import Policy
+from ganger.drivers.port import Driver, load_driver
+from ganger.errors import ConfigError, GangerError, UsageError
+from ganger.git.hub import Hub
+from ganger.git.repository import Repository, check_target, detect_target, open_repository
+from ganger.jail.none import NoJail
+from ganger.jail.port import Jail
+from ganger.journal.queries import Reader
+from ganger.journal.store import Store
+from ganger.plans.port import Fault, Plan, Severity, read_plan
+from ganger.service import config as configuration
+from ganger.service import place, protected, trust
+from ganger.service.door import keep_policy
+from ganger.service.fleet import Fleet
+
+LOCK = "supervisor.lock"
+TRASH_KEEP_MS = 7 * 24 * 3_600_000
+
+
+class Parts(Struct, frozen=True):
+    """Everything a command on one repository needs, read and checked."""
+
+    repository: Repository
+    state_dir: Path
+    config: configuration.Config
+    policy: Policy
+
+
+class SupervisedElsewhere(GangerError):
+    """Another supervisor holds the fleet; the message says who."""
+
+    exit_code = 1
+
+
+def gather(start: Path, environ: Mapping[str, str], state_override: str, flags: Mapping[str, str]) -> Parts:
+    """Find the repository, read its configuration and settle the target; changes nothing.
+
+    Raises RepositoryError, ConfigError or StateDirError.
+    """
+    repository = open_repository(start)
+    user = configuration.user_config_path(environ)
+    config = configuration.load(repository.top, user, environ, flags)
+    target = config.target or detect_target(repository)
+    check_target(repository, target)
+    policy = config.policy(repository.rules, time.localtime().tm_gmtoff // 60, target)
+    return Parts(repository, place.state_dir(start, environ, state_override), config, policy)
+
+
+def open_fleet(parts: Parts) -> Fleet:
+    """Open the fleet's journal, making the state directory if need be, and leave the policy for other processes."""
+    place.prepare(parts.state_dir, parts.repository.common_dir)
+    fleet = Fleet(Store(parts.state_dir / place.JOURNAL, parts.policy.paths), parts.policy)
+    keep_policy(parts.state_dir, parts.policy)
+    return fleet
+
+
+def person() -> str:
+    """The actor for what a person does by hand."""
+    try:
+        return f"person:{getpass.getuser()}"
+    except (KeyError, OSError):
+        return f"person:{os.getuid()}"
+
+
+def load_agents(config: configuration.Config) -> dict[str, tuple[Driver, Mapping[str, str]]]:
+    """Load the driver of every agent; ConfigError names the agents whose settings cannot work."""
+    agents: dict[str, tuple[Driver, Mapping[str, str]]] = {}
+    faults = []
+    for agent in config.agents.values():
+        try:
+            driver = load_driver(agent.driver)
+        except UsageError as error:
+            faults.append(f"ganger.toml: agents.{agent.name}: {error.message}")
+            continue
+        fault = driver.fault(agent.settings)
+        if fault:
+            faults.append(f"ganger.toml: agents.{agent.name}: {fault}")
+        agents[agent.name] = (driver, agent.settings)
+    if faults:
+        raise ConfigError("\n".join(faults), "correct ganger.toml; nothing was changed")
+    return agents
+
+
+def read_plan_file(parts: Parts, path: Path) -> tuple[Plan | None, tuple[Fault, ...]]:
+    """Read and lint a plan against the configuration, the target's files and the fleet's other items."""
+    known = parts.config.known(parts.repository.rules, lambda: tracked_paths(parts), _other_items(parts))
+    return read_plan(path, known)
+
+
+def usable_plan(parts: Parts, path: Path) -> tuple[Plan, tuple[Fault, ...]]:
+    """The plan and its warnings; ConfigError lists everything that is wrong with it."""
+    plan, faults = read_plan_file(parts, path)
+    errors = [fault for fault in faults if fault.severity is Severity.error]
+    if plan is None or errors:
+        raise ConfigError("\n".join(fault.text for fault in errors), "correct the plan; nothing was changed")
+    return plan, tuple(fault for fault in faults if fault.severity is not Severity.error)
+
+
+def tracked_paths(parts: Parts) -> tuple[str, ...]:
+    """The files of the target's tree."""
+    listing = parts.repository.git.run("ls-tree", "-r", "-z", "--name-only", f"refs/heads/{parts.policy.target}")
+    return tuple(name.decode("utf-8", "backslashreplace") for name in listing.split(b"\0") if name)
+
+
+def _other_items(parts: Parts) -> dict[ItemId, PlanId]:
+    journal = parts.state_dir / place.JOURNAL
+    if not journal.exists():
+        return {}
+    reader = Reader(journal)
+    try:
+        return {ItemId(row.id): PlanId(row.plan) for row in reader.items()}
+    finally:
+        reader.close()
+
+
+def add_plan(plan: Plan) -> cmd.AddPlan:
+    """The command that makes the fleet's items those of the plan."""
+    items = tuple((item.spec, item.brief) for item in plan.items)
+    return cmd.AddPlan(plan.id, plan.title, plan.path, plan.digest, items)
+
+
+def require_trust(parts: Parts, plans: tuple[Plan, ...]) -> str:
+    """The digest of everything that would be run, when a person has not yet agreed to it; empty when one has."""
+    digest = trust.digest_of(parts.config, plans)
+    return "" if trust.is_trusted(parts.state_dir, digest) else digest
+
+
+def open_hub(parts: Parts) -> Hub:
+    """Open the hub, making it if need be."""
+    return Hub.open(parts.state_dir / "hub.git", parts.repository, parts.policy.target)
+
+
+def jail() -> Jail:
+    """The strongest containment there is here."""
+    return NoJail()
+
+
+def is_protected(parts: Parts, path: str) -> bool:
+    """Whether the checks take this file from the base."""
+    return protected.is_protected(path, parts.config.protected, parts.repository.rules)
+
+
+def is_test_file(parts: Parts, path: str) -> bool:
+    """Whether the file is a test, which a candidate may add to but not take away unseen."""
+    return protected.is_test_file(path, parts.repository.rules)
+
+
+@contextlib.contextmanager
+def supervising(state_dir: Path, what: str) -> Iterator[None]:
+    """Hold the fleet as its only supervisor; SupervisedElsewhere says who does."""
+    handle = os.open(state_dir / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SupervisedElsewhere(
+                f"this fleet is supervised by {holder(state_dir)}", "ganger status shows it, ganger down ends it"
+            ) from None
+        about = {"pid": os.getpid(), "host": socket.gethostname(), "what": what, "since_ms": int(time.time() * 1000)}
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, json.dumps(about).encode(), 0)
+        yield
+    finally:
+        os.close(handle)
+
+
+def is_supervised(state_dir: Path) -> bool:
+    """Whether a supervisor holds the fleet right now."""
+    try:
+        handle = os.open(state_dir / LOCK, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
+
+
+def holder(state_dir: Path) -> str:
+    """Say who holds, or last held, the fleet."""
+    try:
+        about = json.loads((state_dir / LOCK).read_bytes())
+        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(about["since_ms"] / 1000))
+        return f"pid {about['pid']} on {about['host']} (ganger {about['what']}) since {since}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another process"

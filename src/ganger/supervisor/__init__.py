@@ -1,0 +1,1 @@
+"""The process that ticks: observe, reconcile, carry out."""

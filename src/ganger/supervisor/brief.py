@@ -1,0 +1,73 @@
+"""The text a worker gets: the item, its limits, what was found wrong before, and how to report."""
+
+from __future__ import annotations
+
+import msgspec
+
+from ganger.core.model import Evidence, ItemSpec, Verdict
+from ganger.core.state import Run
+from ganger.journal.queries import Reader
+
+TAIL_LINES = 30
+
+
+def compose(reader: Reader, run: Run, spec: ItemSpec, turn: int) -> str:
+    """Write the brief of a turn; the same facts give the same text."""
+    item = reader.item(spec.id)
+    parts = [f"# {spec.title}\n", item.brief.rstrip() if item is not None and item.brief else "(no further text)"]
+    parts.append("\n## Limits\n")
+    parts.append("Change only files that match: " + ", ".join(f"`{pattern}`" for pattern in run.lease.scope))
+    if spec.checks:
+        parts.append("These checks are run on what you commit, by ganger, in its own checkout:")
+        parts += [f"- {check.name}: `{' '.join(check.argv)}`" for check in spec.checks]
+    parts += _rejections(reader, run, turn)
+    parts += _answers(reader, spec)
+    parts.append(HOW)
+    return "\n".join(parts) + "\n"
+
+
+HOW = """
+## How to report
+
+Commit your work on the branch you find checked out. Then say what became of it, once, and end:
+
+- `ganger done --summary "what you did"` when the change is made and committed;
+- `ganger ask "question" --option A --option B` when you cannot go on without a decision;
+- `ganger fail "reason"` when it cannot be done.
+
+`ganger my-work` prints this text again. Nothing you say is taken for done: your commits are checked."""
+
+
+def _rejections(reader: Reader, run: Run, turn: int) -> list[str]:
+    """What was wrong with earlier tries: of this run turn by turn, of earlier runs how they ended."""
+    lines: list[str] = []
+    for earlier in reader.runs(run.item):
+        if earlier.id == run.id:
+            continue
+        if earlier.ended_ms:
+            lines.append(f"- attempt {earlier.attempt} ended {earlier.ending}: {earlier.reason}")
+    for row in reader.turns(run.id):
+        if row.turn >= turn or not row.verdict:
+            continue
+        verdict = msgspec.json.decode(row.verdict, type=Verdict)
+        lines += [f"- turn {row.turn} of this attempt was rejected: {reason}" for reason in verdict.reasons]
+        lines += _failed_output(row.evidence)
+    return ["\n## What was wrong before\n", *lines] if lines else []
+
+
+def _failed_output(evidence: str) -> list[str]:
+    if not evidence:
+        return []
+    lines = []
+    for result in msgspec.json.decode(evidence, type=Evidence).checks:
+        if result.state != "passed":
+            tail = "\n".join(result.tail.splitlines()[-TAIL_LINES:])
+            lines.append(f"\nOutput of {result.name} ({result.state}):\n\n```\n{tail}\n```\n")
+    return lines
+
+
+def _answers(reader: Reader, spec: ItemSpec) -> list[str]:
+    lines = []
+    for row in reader.answers(spec.id):
+        lines.append(f"- asked: {row.text}\n  answered: {row.choice}")
+    return ["\n## Answers to your questions\n", *lines] if lines else []

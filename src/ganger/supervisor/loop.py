@@ -1,0 +1,215 @@
+"""The tick, and the loop around it: wakes when something happened, sleeps when nothing did."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
+
+from msgspec import Struct
+
+from ganger.core import commands as cmd
+from ganger.core.effects import (
+    CollectEvidence,
+    Effect,
+    StartWorker,
+    Submit,
+)
+from ganger.core.ids import ItemId
+from ganger.core.loop import Intent, StopReason, stop_reason
+from ganger.core.model import EndKind, Refusal
+from ganger.core.reconcile import next_wake_ms, reconcile
+from ganger.errors import GangerError, JournalFailed
+from ganger.service.fleet import Accepted, Fleet, Reply
+from ganger.supervisor.effects import ACTOR, World, carry_out
+
+log = logging.getLogger("ganger.supervisor")
+TRIES_MAX = 4
+"""Failed tries of an effect before its run is ended."""
+RETRY_MS = 500
+"""Wait after the first failed try; doubles with each."""
+RETRY_MAX_MS = 60_000
+LEAVE_S = 5.0
+"""How long a supervisor that leaves waits for what its threads are doing."""
+
+
+class Ticked(Struct, frozen=True):
+    """What a tick found to do."""
+
+    effects: tuple[Effect, ...]
+    wake_ms: int | None
+    """When time alone gives the next tick something to do (store clock); None: only an event can."""
+    stop: StopReason | None
+    """Why the night is over; None while it is not."""
+
+
+def look_around(fleet: Fleet, world: World, intent: Intent) -> Ticked:
+    """Observe and reconcile, in one look at the newest state; changes nothing."""
+    return fleet.look(lambda state, now_ms: _look(fleet, world, intent, state, now_ms))
+
+
+def _look(fleet: Fleet, world: World, intent: Intent, state, now_ms: int) -> Ticked:  # type: ignore[no-untyped-def]
+    observed = world.observe(state, now_ms)
+    effects = reconcile(state, observed, now_ms, fleet.policy, intent)
+    stop = None if effects else stop_reason(state, now_ms, intent)
+    return Ticked(effects, next_wake_ms(state, observed, now_ms, fleet.policy), stop)
+
+
+class Trouble(Struct):
+    """How often an effect failed in a row, and when it may be tried again."""
+
+    count: int
+    again_ms: int
+    reason: str
+
+
+class Bench:
+    """The effects under way: one at a time per key, and none again before its pause after a failure is over."""
+
+    def __init__(self, fleet: Fleet, world: World) -> None:
+        self._fleet, self._world = fleet, world
+        self.busy: set[str] = set()
+        self.troubles: dict[str, Trouble] = {}
+        self._lock = threading.Lock()
+
+    def take(self, effect: Effect, now_ms: int) -> bool:
+        """Claim an effect; False when its key is busy or resting."""
+        with self._lock:
+            trouble = self.troubles.get(effect.key)
+            if effect.key in self.busy or (trouble is not None and now_ms < trouble.again_ms):
+                return False
+            self.busy.add(effect.key)
+            return True
+
+    def work(self, effect: Effect) -> Reply | None:
+        """Carry out a claimed effect and let go of it; a failure is noted and, in the end, ends its run."""
+        try:
+            reply = carry_out(effect, self._fleet, self._world)
+            if isinstance(reply, Refusal):
+                log.info("refused %s: %s", type(effect).__name__, reply.reason)
+            self.troubles.pop(effect.key, None)
+            return reply
+        except JournalFailed:
+            raise
+        except GangerError as error:
+            self._failed(effect, error)
+            return None
+        finally:
+            with self._lock:
+                self.busy.discard(effect.key)
+
+    def next_retry_ms(self) -> int | None:
+        """When the first resting effect may be tried again; None when none rests."""
+        times = [trouble.again_ms for trouble in self.troubles.values()]
+        return min(times) if times else None
+
+    def _failed(self, effect: Effect, error: GangerError) -> None:
+        before = self.troubles.get(effect.key)
+        count = (before.count if before else 0) + 1
+        pause_ms = min(RETRY_MS * 2 ** (count - 1), RETRY_MAX_MS)
+        self.troubles[effect.key] = Trouble(count, self._fleet.now_ms() + pause_ms, error.message)
+        log.warning("%s failed (%d): %s", effect.key, count, error.message)
+        if count >= TRIES_MAX and isinstance(effect, StartWorker | CollectEvidence):
+            what = "the worker could not be started" if isinstance(effect, StartWorker) else "no evidence could be had"
+            self._fleet.submit(cmd.StopRun(effect.run, EndKind.failed, f"{what}: {error.message}"), ACTOR)
+
+
+class Waker(Protocol):
+    """What the loop sleeps on."""
+
+    def wake(self) -> None:
+        """End the sleep; from any thread."""
+        ...
+
+    def sleep(self, timeout_ms: int | None) -> None:
+        """Wait until woken, or until something watched happened, or for so long."""
+        ...
+
+
+class Supervisor:
+    """One fleet's supervisor: owns the pool for slow effects and the sleep between ticks."""
+
+    def __init__(self, fleet: Fleet, world: World, waker: Waker, intent: Intent, *, once: bool = False) -> None:
+        self.fleet, self.world, self.waker = fleet, world, waker
+        self.intent = intent
+        self.once = once
+        self.bench = Bench(fleet, world)
+        self.on_tick: Callable[[], None] = lambda: None
+        """Called after each tick, for showing progress."""
+        self.leave = False
+        """Set by `down`: end the loop and let the workers go on."""
+        self.stays = False
+        """Set by `up`: go on although nothing is left to do, until told otherwise."""
+        self._pool = ThreadPoolExecutor(fleet.policy.effects_max, thread_name_prefix="effect")
+        self._fatal: BaseException | None = None
+        fleet.on_growth = waker.wake
+
+    def run(self) -> StopReason:
+        """Tick until the night is over; JournalFailed if the journal can no longer be written."""
+        try:
+            while True:
+                reason = self.tick()
+                self.on_tick()
+                if self._fatal is not None:
+                    raise self._fatal
+                if reason is not None or self.leave:
+                    return reason or StopReason.interrupted
+        finally:
+            self._pool.shutdown(wait=not self.leave, cancel_futures=True)
+            self._wait_for_effects()
+
+    def _wait_for_effects(self) -> None:
+        """Give effects under way a moment; what is cut off is found and done again by the next supervisor."""
+        until = time.monotonic() + LEAVE_S
+        while self.effects_under_way and time.monotonic() < until:
+            self.waker.sleep(100)
+
+    @property
+    def effects_under_way(self) -> bool:
+        """Whether threads of this supervisor still work; after `run` only when it left in the middle of something."""
+        return any(thread.is_alive() for thread in self._pool._threads)
+
+    def tick(self) -> StopReason | None:
+        """Look, start what is to be done, and sleep unless something quick was done."""
+        ticked = look_around(self.fleet, self.world, self.intent)
+        now_ms = self.fleet.now_ms()
+        quick = 0
+        for effect in ticked.effects:
+            if isinstance(effect, Submit):
+                quick += self._submit(effect, now_ms)
+            elif self.bench.take(effect, now_ms):
+                self._pool.submit(self._work, effect)
+        if quick:
+            return None
+        if ticked.stop is not None and not self.bench.busy and not self.stays:
+            return ticked.stop
+        self.waker.sleep(self._pause_ms(ticked.wake_ms, now_ms))
+        return None
+
+    def _submit(self, effect: Submit, now_ms: int) -> bool:
+        """Submit a command; tell whether it changed anything, so that another look is worth it at once."""
+        if not self.bench.take(effect, now_ms):
+            return False
+        reply = self.bench.work(effect)
+        if not isinstance(reply, Accepted) or not reply.events:
+            return False
+        if self.once and not self.intent.once and isinstance(effect.command, cmd.GrantRun):
+            item = effect.command.item
+            if self.fleet.look(lambda state, _: bool(state.items[item].run)):
+                self.intent = Intent(True, self.intent.stop, self.intent.plan, ItemId(item))
+        return True
+
+    def _pause_ms(self, wake_ms: int | None, now_ms: int) -> int | None:
+        times = [when for when in (wake_ms, self.bench.next_retry_ms()) if when is not None]
+        return max(min(times) - now_ms, 1) if times else None
+
+    def _work(self, effect: Effect) -> None:
+        try:
+            self.bench.work(effect)
+        except BaseException as error:
+            self._fatal = error
+        finally:
+            self.waker.wake()

@@ -1,0 +1,232 @@
+"""The real world: git, processes and folders, behind the seam of `supervisor.effects`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import msgspec
+
+from ganger import __version__
+from ganger.core.effects import Observed
+from ganger.core.ids import Commit, RunId
+from ganger.core.model import Evidence, ItemSpec, WorkerId
+from ganger.core.policy import Policy
+from ganger.core.state import Run, State
+from ganger.drivers import process
+from ganger.drivers.port import Driver, Turn
+from ganger.errors import GitFailed, WorldFailed
+from ganger.git import landing, trash, workspace
+from ganger.git.hub import Hub
+from ganger.git.repository import Repository, checked_out_at, is_dirty, target_tip
+from ganger.jail.port import Jail
+from ganger.journal.queries import Reader
+from ganger.journal.store import wall_ms
+from ganger.supervisor import brief, evidence, train
+from ganger.supervisor.effects import LandSeen, Tested
+from ganger.supervisor.observe import Observer, Places
+from ganger.supervisor.watch import Watch
+
+STARTED = "started"
+"""A file that is there once a turn's worker may have been started."""
+GONE = WorkerId(0, 0, "gone")
+"""Stands for a worker that ended before it was recorded; no process has this identity."""
+Agents = Mapping[str, tuple[Driver, Mapping[str, str]]]
+"""For each agent of the configuration: its driver and that driver's settings."""
+
+
+class RealWorld:
+    """Carries out effects with the programs of this machine."""
+
+    def __init__(
+        self,
+        state_dir: Path,
+        repository: Repository,
+        hub: Hub,
+        policy: Policy,
+        agents: Agents,
+        jail: Jail,
+        is_protected: Callable[[str], bool],
+        is_test: Callable[[str], bool],
+        watch: Watch,
+    ) -> None:
+        self._state_dir, self._repository, self._hub, self._policy = state_dir, repository, hub, policy
+        self._agents, self._jail, self._is_test, self._watch = agents, jail, is_test, watch
+        self._places = Places(state_dir)
+        self._checker = evidence.Checker(state_dir, hub, jail, is_protected)
+        self._observer = Observer(self._places, self._refs_of, self._target, self._target_dirty)
+
+    def observe(self, state: State, now_ms: int) -> Observed:
+        """See what is, and watch the workers that live."""
+        seen = self._observer.observe(state, now_ms)
+        self._watch.follow(
+            (run.id, run.worker, {file.parent for file in self._refs_of(run.id)})
+            for run in state.runs.values()
+            if run.id in seen.alive and run.worker is not None
+        )
+        return seen
+
+    def start(self, run: Run, spec: ItemSpec, turn: int) -> WorkerId:
+        """Start the worker of a turn; the one that an earlier supervisor started is found by its record."""
+        folder = self._places.turn(run.id, turn)
+        earlier = self._started_before(run, turn, folder)
+        if earlier is not None:
+            return earlier
+        place = self._places.workspace(run.id)
+        if not place.exists():
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if not self._hub.exists(run.base):
+                self._hub.sync_target()
+            workspace.create(self._hub, place, run.id, run.base)
+        driver, settings = self._agent(run.agent)
+        text = self._brief(run, spec, turn)
+        (folder / "home").mkdir(parents=True, exist_ok=True)
+        (folder / "tmp").mkdir(exist_ok=True)
+        order = Turn(
+            run=run.id,
+            item=run.item,
+            turn=turn,
+            token=run.lease.token,
+            brief=text,
+            workspace=place,
+            run_dir=folder,
+            settings=settings,
+        )
+        launch = driver.launch(order)
+        (folder / STARTED).touch()
+        order.brief_path.write_text(text, encoding="utf-8")
+        (folder / "stdin").write_bytes(launch.stdin)
+        self._write_manifest(run, spec, turn, driver, launch.argv, folder)
+        return process.start(
+            process.ProcessSpec(
+                argv=launch.argv,
+                env=self._environment(run, turn, folder) | launch.env,
+                cwd=place,
+                stdin_path=folder / "stdin",
+                output_path=folder / "output.log",
+                exit_path=folder / "exit.json",
+                grace_ms=self._policy.stop_grace_ms,
+                marker=marker(run),
+                writable=(place, folder / "home", folder / "tmp"),
+            ),
+            self._jail,
+        )
+
+    def stop(self, run: Run) -> None:
+        """Stop the worker and everything it started."""
+        if run.worker is not None:
+            process.stop(run.worker, self._policy.stop_grace_ms, marker(run))
+        else:
+            process.sweep(marker(run))
+
+    def collect(self, run: Run, spec: ItemSpec) -> Evidence:
+        """Fetch the candidate, look at it, check it."""
+        return evidence.collect(
+            self._checker,
+            self._hub,
+            run,
+            spec,
+            self._places.workspace(run.id),
+            self._places.checks(run.id, run.turn),
+            self._is_test,
+            self._policy.paths,
+        )
+
+    def test(self, members: tuple[tuple[Run, ItemSpec], ...]) -> Tested:
+        """Merge candidates onto the target and check the whole."""
+        return train.try_train(self._checker, self._hub, members, self._places.trains(), self._policy.flaky_retries)
+
+    def land(self, old: Commit, new: Commit, tree: Commit) -> LandSeen:
+        """Move the user's target branch by compare-and-swap."""
+        result = landing.land(self._repository, self._hub, self._policy.target, old, new, tree)
+        return LandSeen(result.state.value, result.tip, result.detail)
+
+    def keep(self, run: Run) -> tuple[str, ...]:
+        """Salvage what the worker left; whatever still lives of it is stopped first."""
+        process.sweep(marker(run))
+        place = self._places.workspace(run.id)
+        return workspace.keep(self._hub, place, run.id) if place.exists() else ()
+
+    def clean(self, run: RunId) -> None:
+        """Salvage once more, then put the workspace into the trash."""
+        place = self._places.workspace(run)
+        if not place.exists():
+            return
+        try:
+            workspace.keep(self._hub, place, run)
+        except GitFailed as error:
+            raise WorldFailed(f"{place} stays where it is: its work could not be kept: {error.message}") from error
+        trash.to_trash(self._state_dir, place, wall_ms())
+
+    def _started_before(self, run: Run, turn: int, folder: Path) -> WorkerId | None:
+        """The worker of this turn that a supervisor started and did not live to record, living or ended."""
+        if not (folder / STARTED).exists():
+            return None
+        if (folder / "exit.json").exists():
+            return GONE
+        return process.find(marker(run))
+
+    def _brief(self, run: Run, spec: ItemSpec, turn: int) -> str:
+        reader = Reader(self._state_dir / "journal.db")
+        try:
+            return brief.compose(reader, run, spec, turn)
+        finally:
+            reader.close()
+
+    def _agent(self, name: str) -> tuple[Driver, Mapping[str, str]]:
+        found = self._agents.get(name)
+        if found is None:
+            raise WorldFailed(
+                f"there is no agent {name} in ganger.toml", "add [agents.NAME] or change the item's agent"
+            )
+        return found
+
+    def _environment(self, run: Run, turn: int, folder: Path) -> dict[str, str]:
+        """What a worker finds in its environment: nothing of ours but what it needs to report."""
+        path = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
+        return process.clean_env({**os.environ, "PATH": path}) | {
+            "HOME": str(folder / "home"),
+            "TMPDIR": str(folder / "tmp"),
+            "GANGER_STATE": str(self._state_dir),
+            "GANGER_RUN": run.id,
+            "GANGER_TURN": str(turn),
+            "GANGER_TOKEN": str(run.lease.token),
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_TERMINAL_PROMPT": "0",
+        }
+
+    def _write_manifest(
+        self, run: Run, spec: ItemSpec, turn: int, driver: Driver, argv: tuple[str, ...], folder: Path
+    ) -> None:
+        """Record under what the worker was started (CONTRACTS §8)."""
+        manifest = {
+            "run": run.id,
+            "turn": turn,
+            "token": run.lease.token,
+            "base": run.base,
+            "agent": run.agent,
+            "driver": driver.name,
+            "argv": argv,
+            "tier": self._jail.tier,
+            "scope": run.lease.scope,
+            "ganger": __version__,
+            "item": spec,
+        }
+        (folder / "manifest.json").write_bytes(msgspec.json.format(msgspec.json.encode(manifest)))
+
+    def _refs_of(self, run: RunId) -> tuple[Path, ...]:
+        return workspace.ref_files(self._places.workspace(run), run)
+
+    def _target(self) -> Commit:
+        return target_tip(self._repository, self._policy.target) or Commit("")
+
+    def _target_dirty(self) -> bool:
+        place = checked_out_at(self._repository, self._policy.target)
+        return place is not None and bool(is_dirty(place))
+
+
+def marker(run: Run) -> str:
+    """What marks every process of a run, in its environment: the run and its token."""
+    return f"{run.id}:{run.lease.token}"

@@ -1,0 +1,1 @@
+"""What tests and the demo run ganger against. Nothing else imports it."""

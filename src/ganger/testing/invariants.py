@@ -1,0 +1,339 @@
+"""What must hold (RELIABILITY §2.2), checked on the journal and the simulated world after every step.
+
+The `Ledger` keeps its own, brute-force account of the journal: it shares no code with `core.state` or the decisions,
+so that a fault in those shows as a difference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NoReturn, Protocol
+
+import msgspec
+
+from ganger.core import events as ev
+from ganger.core.ids import Commit, ItemId, RunId
+from ganger.core.model import CheckState, EndKind, Evidence, ItemSpec, LeaseMode, VerdictKind
+from ganger.core.patterns import PathRules, scope_matches
+from ganger.core.policy import Policy
+from ganger.core.state import State, evolve
+from ganger.journal import codec
+from ganger.testing.memory_store import Disk
+from ganger.testing.simulated_git import SimulatedGit, differing
+
+PATHS = tuple(f"{top}/{name}.txt" for top in ("a", "b", "c", "d", "shared", "a/sub", "docs") for name in "pqrst")
+"""Every path that simulated workers and operators write."""
+NOT_COUNTED = (EndKind.stopped, EndKind.interrupted)
+
+
+class Violation(AssertionError):
+    """An invariant does not hold; `rule` names it as RELIABILITY does."""
+
+    def __init__(self, rule: str, message: str) -> None:
+        super().__init__(f"{rule}: {message}")
+        self.rule = rule
+
+
+def fail(rule: str, message: str) -> NoReturn:
+    """Report a violation."""
+    raise Violation(rule, message)
+
+
+class Facts(Protocol):
+    """What the ledger may ask the world."""
+
+    git: SimulatedGit
+    swaps: set[tuple[Commit, Commit]]
+    """Every move of the target that ganger made."""
+
+    def living(self, run: RunId) -> int:
+        """Processes of the run that live, recorded or not."""
+        ...
+
+    def reachable(self, run: RunId) -> set[str]:
+        """Contents that the hub's refs for the run reach."""
+        ...
+
+    def left(self, run: RunId) -> set[str]:
+        """Contents that the run's worker committed or left in its workspace."""
+        ...
+
+
+class Live:
+    """A run that has not ended, as the journal tells it."""
+
+    def __init__(self, token: int, event: ev.RunGranted, paths: frozenset[str]) -> None:
+        self.token, self.item, self.base, self.scope, self.mode = token, event.item, event.base, event.scope, event.mode
+        self.paths = paths
+        self.expires_ms = event.expires_ms
+        self.turn = 0
+        self.reports: set[int] = set()
+        self.evidence: dict[Commit, Evidence] = {}
+        self.accepted = Commit("")
+        self.stopped = False
+
+
+class Account:
+    """An item, as the journal tells it."""
+
+    def __init__(self, spec: ItemSpec) -> None:
+        self.spec = spec
+        self.failures = 0
+        self.cool_until_ms = 0
+        self.landed = self.withdrawn = self.stopped = False
+        self.attempts: set[int] = set()
+
+
+class Ledger:
+    """Follows the durable journal, entry by entry, and fails at the first that must not be there."""
+
+    def __init__(self, disk: Disk, world: Facts, policy: Policy) -> None:
+        self._disk, self._world, self._policy = disk, world, policy
+        self._rules: PathRules = policy.paths
+        self._paths: dict[tuple[str, ...], frozenset[str]] = {}
+        self.seq = 0
+        self.at_ms = 0
+        self.runs: dict[RunId, Live] = {}
+        self.items: dict[ItemId, Account] = {}
+        self.ended: set[RunId] = set()
+        self.passed: set[tuple[Commit, Commit, Commit]] = set()
+        self.landing: ev.LandingStarted | None = None
+        self.landings = 0
+
+    def catch_up(self) -> None:
+        """Check what became durable since the last call."""
+        while self.seq < len(self._disk.rows):
+            row = self._disk.rows[self.seq]
+            entry = codec.decode(row.seq, row.at_ms, row.actor, row.body, row.crc)
+            if entry.seq != self.seq + 1 or entry.at_ms < self.at_ms:
+                fail("I-5", f"entry {entry.seq} at {entry.at_ms} follows {self.seq} at {self.at_ms}")
+            self.seq, self.at_ms = entry.seq, entry.at_ms
+            self._see(entry)
+
+    def _see(self, entry: ev.Entry) -> None:
+        check = _CHECKS.get(type(entry.event))
+        if check is not None:
+            check(self, entry, entry.event)
+
+    def live(self, run: RunId, event: object) -> Live:
+        """The live run an event is about; nothing may happen to a run that ended."""
+        if run not in self.runs:
+            fail("I-14", f"{type(event).__name__} of {run}, which is not live")
+        return self.runs[run]
+
+    def paths_of(self, scope: tuple[str, ...]) -> frozenset[str]:
+        """The concrete paths of the simulated repository that a scope matches."""
+        if scope not in self._paths:
+            self._paths[scope] = frozenset(path for path in PATHS if scope_matches(scope, path, self._rules))
+        return self._paths[scope]
+
+    def added(self, entry: ev.Entry, event: ev.ItemAdded | ev.ItemRevised) -> None:
+        account = self.items.setdefault(event.spec.id, Account(event.spec))
+        if account.landed:
+            fail("I-14", f"item {event.spec.id} was revised after it had landed")
+        account.spec, account.withdrawn = event.spec, False
+
+    def withdrawn(self, entry: ev.Entry, event: ev.ItemWithdrawn) -> None:
+        self.items[event.item].withdrawn = True
+
+    def retried(self, entry: ev.Entry, event: ev.ItemRetried) -> None:
+        account = self.items[event.item]
+        account.failures, account.cool_until_ms, account.stopped = 0, 0, False
+
+    def granted(self, entry: ev.Entry, event: ev.RunGranted) -> None:
+        account = self.items[event.item]
+        if account.landed or account.withdrawn or account.stopped:
+            fail("I-14", f"{event.run} was granted for an item that has landed, is withdrawn or was stopped")
+        if any(live.item == event.item for live in self.runs.values()) or event.attempt in account.attempts:
+            fail("I-13", f"{event.run} is the second live run, or the second of its number")
+        if account.failures >= account.spec.attempts_max:
+            fail("I-16", f"{event.run} was granted after {account.failures} failures")
+        if entry.at_ms < account.cool_until_ms:
+            fail("I-16", f"{event.run} was granted {account.cool_until_ms - entry.at_ms} ms before its pause was over")
+        missing = [before for before in account.spec.after if before not in self.items or not self.items[before].landed]
+        if missing:
+            fail("I-14", f"{event.run} was granted before {missing[0]} had landed")
+        paths = self.paths_of(event.scope)
+        for run_id, live in self.runs.items():
+            if LeaseMode.exclusive in (live.mode, event.mode) and live.paths & paths:
+                fail("I-1", f"{event.run} and {run_id} both hold {sorted(live.paths & paths)[0]}")
+        account.attempts.add(event.attempt)
+        self.runs[event.run] = Live(entry.seq, event, paths)
+
+    def renewed(self, entry: ev.Entry, event: ev.LeasesRenewed) -> None:
+        for run_id, until_ms in event.until:
+            live = self.live(run_id, event)
+            if live.stopped or until_ms <= live.expires_ms:
+                fail("I-21", f"the lease of {run_id} was shortened, or renewed while it was being ended")
+            live.expires_ms = until_ms
+
+    def started(self, entry: ev.Entry, event: ev.WorkerStarted) -> None:
+        live = self.live(event.run, event)
+        if event.turn != live.turn + 1:
+            fail("I-12", f"turn {event.turn} of {event.run} follows turn {live.turn}")
+        live.turn = event.turn
+
+    def reported(self, entry: ev.Entry, event: ev.RunReported) -> None:
+        live = self.live(event.run, event)
+        if event.turn in live.reports:
+            fail("I-4", f"the report of {event.run} on turn {event.turn} is in the journal twice")
+        live.reports.add(event.turn)
+
+    def about_live(self, entry: ev.Entry, event: Any) -> None:
+        self.live(event.run, event)
+
+    def evidence(self, entry: ev.Entry, event: ev.EvidenceRecorded) -> None:
+        live = self.live(event.run, event)
+        if self._world.living(event.run):
+            fail("I-9", f"evidence on {event.run} was taken while its worker lived")
+        live.evidence[event.evidence.commit] = event.evidence
+
+    def verdict(self, entry: ev.Entry, event: ev.VerdictGiven) -> None:
+        live = self.live(event.run, event)
+        if event.verdict.kind is not VerdictKind.accepted:
+            return
+        evidence = live.evidence.get(event.commit)
+        if evidence is None or evidence.commit == evidence.base:
+            fail("I-7", f"{event.run} was accepted without evidence on a commit of its own")
+        changed = self._world.git.changed(live.base, event.commit)
+        if not changed or not set(changed) <= live.paths:
+            fail("I-3", f"{event.run} was accepted with {changed} outside {live.scope}")
+        states = {result.name: result.state for result in evidence.checks}
+        needed = self.items[live.item].spec.checks
+        if any(states.get(check.name) is not CheckState.passed for check in needed):
+            fail("I-7", f"{event.run} was accepted although {states}")
+        live.accepted = event.commit
+
+    def train(self, entry: ev.Entry, event: ev.TrainTested) -> None:
+        if event.passed:
+            self.passed.add((event.old, event.commit, event.tree))
+
+    def landing_started(self, entry: ev.Entry, event: ev.LandingStarted) -> None:
+        if self.landing is not None:
+            fail("I-13", "a landing was started while another was under way")
+        if (event.old, event.new, event.tree) not in self.passed or self._world.git.tree(event.new) != event.tree:
+            fail("I-8", f"{event.new} is to land, but its tree was not tested")
+        for run_id in event.runs:
+            live = self.live(run_id, event)
+            if not live.accepted or live.stopped or live.expires_ms <= entry.at_ms:
+                fail("I-1", f"{run_id} is to land without an acceptance or a live lease")
+            if not self._world.git.is_ancestor(live.accepted, event.new):
+                fail("I-8", f"{run_id} is to land, but {event.new} does not contain its candidate")
+        self.landing = event
+
+    def abandoned(self, entry: ev.Entry, event: ev.LandingAbandoned) -> None:
+        self.landing = None
+
+    def landed(self, entry: ev.Entry, event: ev.RunLanded) -> None:
+        live = self.live(event.run, event)
+        account = self.items[live.item]
+        landing = self.landing
+        if landing is None or event.run not in landing.runs or event.commit != landing.new:
+            fail("I-13", f"{event.run} landed without a landing")
+        if (landing.old, landing.new) not in self._world.swaps:
+            fail("I-8", f"{event.run} is recorded as landed, but the target was never moved to {event.commit}")
+        if account.landed:
+            fail("I-13", f"item {live.item} landed twice")
+        account.landed = True
+        self.landings += 1
+        self._end(event.run)
+        if all(run not in self.runs for run in landing.runs):
+            self.landing = None
+
+    def stop_requested(self, entry: ev.Entry, event: ev.StopRequested) -> None:
+        self.live(event.run, event).stopped = True
+
+    def run_ended(self, entry: ev.Entry, event: ev.RunEnded) -> None:
+        live = self.live(event.run, event)
+        if self.landing is not None and event.run in self.landing.runs:
+            fail("I-13", f"{event.run} ended while it was being landed")
+        if self._world.living(event.run):
+            fail("I-12", f"{event.run} ended while its worker lived")
+        lost = self._world.left(event.run) - self._world.reachable(event.run)
+        if lost:
+            fail("I-10", f"{event.run} ended, and {sorted(lost)[0]!r} is kept nowhere")
+        account = self.items[live.item]
+        account.failures += event.end not in NOT_COUNTED
+        account.cool_until_ms = event.cool_until_ms
+        account.stopped = account.stopped or event.end is EndKind.stopped
+        self._end(event.run)
+
+    def _end(self, run: RunId) -> None:
+        del self.runs[run]
+        self.ended.add(run)
+
+    def check_swap(self, old: Commit, new: Commit) -> None:
+        """Check a move of the target by ganger, just before it happens: I-3, I-7, I-8."""
+        self.catch_up()
+        git, landing = self._world.git, self.landing
+        if landing is None or (landing.old, landing.new) != (old, new):
+            fail("I-8", f"the target is moved to {new} without a landing in the journal")
+        if not git.is_ancestor(old, new):
+            fail("I-8", f"{new} does not descend from the target {old}")
+        if git.check_state(new) is not CheckState.passed:
+            fail("I-8", f"the target is made red: {git.check_state(new)} at {new}")
+        allowed: set[str] = set()
+        for run_id in landing.runs:
+            live = self.live(run_id, landing)
+            allowed |= set(git.changed(live.base, live.accepted)) & live.paths
+            self._check_not_lost(run_id, live, old, new)
+        strange = set(differing(git.files(old), git.files(new))) - allowed
+        if strange:
+            fail("I-8", f"landing {new} changes {sorted(strange)[0]}, which no candidate of it changed in its scope")
+
+    def _check_not_lost(self, run_id: RunId, live: Live, old: Commit, new: Commit) -> None:
+        git = self._world.git
+        mine, tip = git.files(live.accepted), git.files(new)
+        others = [self.runs[run] for run in (self.landing.runs if self.landing else ()) if run != run_id]
+        touched = {path for other in others for path in git.changed(other.base, other.accepted)}
+        for path in git.changed(live.base, live.accepted):
+            if path not in touched and tip.get(path) != mine.get(path):
+                fail("I-8", f"landing {new} loses the change of {run_id} to {path}")
+
+
+def check_fold(disk: Disk, folded: State, rules: PathRules, prefixes: int) -> None:
+    """I-6: folding the journal anew gives the same state; every truncated journal folds; both are deterministic."""
+    state = State(rules=rules)
+    step = max(1, len(disk.rows) // prefixes) if prefixes else len(disk.rows) + 1
+    for row in disk.rows:
+        evolve(state, codec.decode(row.seq, row.at_ms, row.actor, row.body, row.crc))
+        if prefixes and row.seq % step == 0:
+            through = State(codec.decode_snapshot(codec.encode_snapshot(state.snapshot())), rules)
+            if canonical(through) != canonical(state) or through.ready != state.ready:
+                fail("I-6", f"the state at entry {row.seq} does not survive a snapshot")
+    if canonical(state) != canonical(folded):
+        fail("I-6", "folding the journal again gives another state")
+    if state.ready != folded.ready or {*state.leases.overlapping(("**",))} != {*folded.leases.overlapping(("**",))}:
+        fail("I-6", "the indexes kept along the way differ from those of a fresh fold")
+
+
+def canonical(state: State) -> bytes:
+    """A state as bytes, the same for equal states whatever the order in which they came about."""
+    built = msgspec.to_builtins(state.snapshot())
+    built["items"].sort(key=lambda row: row["spec"]["id"])
+    built["runs"].sort(key=lambda row: row["id"])
+    built["questions"].sort(key=lambda row: row["id"])
+    return msgspec.json.encode(built, order="deterministic")
+
+
+_CHECKS: dict[type, Callable[[Ledger, ev.Entry, Any], None]] = {
+    ev.ItemAdded: Ledger.added,
+    ev.ItemRevised: Ledger.added,
+    ev.ItemWithdrawn: Ledger.withdrawn,
+    ev.ItemRetried: Ledger.retried,
+    ev.RunGranted: Ledger.granted,
+    ev.LeasesRenewed: Ledger.renewed,
+    ev.WorkerStarted: Ledger.started,
+    ev.WorkerExited: Ledger.about_live,
+    ev.RunReported: Ledger.reported,
+    ev.NoteAdded: Ledger.about_live,
+    ev.TodosSet: Ledger.about_live,
+    ev.EvidenceRecorded: Ledger.evidence,
+    ev.VerdictGiven: Ledger.verdict,
+    ev.TrainTested: Ledger.train,
+    ev.LandingStarted: Ledger.landing_started,
+    ev.LandingAbandoned: Ledger.abandoned,
+    ev.RunLanded: Ledger.landed,
+    ev.StopRequested: Ledger.stop_requested,
+    ev.RunEnded: Ledger.run_ended,
+}

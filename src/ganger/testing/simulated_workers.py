@@ -1,0 +1,297 @@
+"""Agents as small scripts: honest ones, liars, sloppy ones and broken ones.
+
+A behaviour is a generator: it yields how many milliseconds pass before its next step and returns its exit status.
+Being killed ends it between two steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from random import Random
+from typing import Protocol, TypeAlias
+
+from ganger.core import commands as cmd
+from ganger.core.ids import Commit, RunId, Token
+from ganger.core.model import Outcome, Refusal, RefusalCode
+from ganger.service.fleet import Reply
+from ganger.testing.invariants import fail
+from ganger.testing.simulated_git import BROKEN, HALF, NO_TESTS, SimulatedGit, differing
+
+Script: TypeAlias = Generator[int, None, int]
+
+
+class Workspace:
+    """A private clone: the branch's tip and the files as they lie there."""
+
+    def __init__(self, base: Commit, files: dict[str, str]) -> None:
+        self.base = self.head = base
+        self.files = dict(files)
+
+
+class Surroundings(Protocol):
+    """What a worker's process can reach."""
+
+    git: SimulatedGit
+
+    def say(self, command: cmd.WorkerCommand, run: RunId) -> Reply:
+        """Submit a command as the worker; what is acknowledged is checked to stay."""
+        ...
+
+    def later(self, delay_ms: int, act: Callable[[], None]) -> None:
+        """Do something after a while, whatever became of the process."""
+        ...
+
+
+class Worker:
+    """One process of one turn, with its hands."""
+
+    def __init__(
+        self,
+        run: RunId,
+        token: Token,
+        turn: int,
+        attempt: int,
+        paths: tuple[str, ...],
+        workspace: Workspace,
+        world: Surroundings,
+        rng: Random,
+    ) -> None:
+        self.run, self.token, self.turn, self.attempt = run, token, turn, attempt
+        self.paths, self.workspace, self.world, self.rng = paths, workspace, world, rng
+        self.steps = 0
+        self.obeys = True
+        """Whether it ends when it is asked to."""
+
+    def write(self, words: str = "", path: str = "") -> None:
+        """Write something that nobody wrote before."""
+        where = path or self.rng.choice(self.paths)
+        if self.workspace.files.get(where, "").startswith(f"{self.run}/{self.turn} "):
+            self.commit()
+        self.steps += 1
+        self.workspace.files[where] = f"{self.run}/{self.turn} {self.steps} {words}".strip()
+
+    def commit(self) -> None:
+        """Commit everything, if anything differs."""
+        git, place = self.world.git, self.workspace
+        if differing(git.files(place.head), place.files):
+            place.head = git.commit(place.files, (place.head,), f"work of {self.run}/{self.turn} {self.steps}")
+
+    def done(self) -> Reply:
+        """Say that it is done."""
+        return self.world.say(cmd.ReportDone(self.run, self.token, Outcome.completed, f"turn {self.turn}"), self.run)
+
+    def ask(self, text: str) -> Reply:
+        """Ask a person."""
+        return self.world.say(cmd.AskQuestion(self.run, self.token, text, ("yes", "no"), "yes"), self.run)
+
+    def note(self, text: str) -> Reply:
+        """Say something to be shown."""
+        return self.world.say(cmd.AddNote(self.run, self.token, text), self.run)
+
+
+def honest(me: Worker) -> Script:
+    yield me.rng.randrange(100, 60_000)
+    me.write()
+    yield me.rng.randrange(1_000, 60_000)
+    me.commit()
+    me.done()
+    yield me.rng.randrange(10, 2_000)
+    return 0
+
+
+def quick(me: Worker) -> Script:
+    """It reports before anyone can have recorded that it runs."""
+    yield 0
+    me.write()
+    me.commit()
+    me.done()
+    return 0
+
+
+def slow(me: Worker) -> Script:
+    for _ in range(me.rng.randrange(4, 9)):
+        yield me.rng.randrange(50_000, 110_000)
+        me.write()
+    return (yield from honest(me))
+
+
+def liar(me: Worker) -> Script:
+    """Done, it says, and has done nothing, or committed nothing."""
+    yield me.rng.randrange(1_000, 30_000)
+    if me.rng.random() < 0.5:
+        place = me.workspace
+        place.head = me.world.git.commit(place.files, (place.head,), f"empty {me.run}/{me.turn}")
+    me.done()
+    yield 100
+    return 0
+
+
+def outside(me: Worker) -> Script:
+    yield me.rng.randrange(1_000, 30_000)
+    me.write()
+    me.write(path="docs/p.txt")
+    me.commit()
+    me.done()
+    yield 100
+    return 0
+
+
+def breaks(me: Worker) -> Script:
+    yield me.rng.randrange(1_000, 30_000)
+    me.write(BROKEN)
+    me.commit()
+    me.done()
+    yield 100
+    return 0
+
+
+def deletes_tests(me: Worker) -> Script:
+    yield me.rng.randrange(1_000, 30_000)
+    me.write(NO_TESTS)
+    me.commit()
+    me.done()
+    yield 100
+    return 0
+
+
+def half(me: Worker) -> Script:
+    """Fine alone, broken together with the other half; the second attempt does it another way."""
+    yield me.rng.randrange(1_000, 30_000)
+    side = me.rng.choice(("left", "right")) if me.attempt == 1 else "left"
+    me.write(f"{HALF}-{me.rng.randrange(2)}-{side}")
+    me.commit()
+    me.done()
+    yield 100
+    return 0
+
+
+def hangs(me: Worker) -> Script:
+    yield me.rng.randrange(1_000, 30_000)
+    me.write()
+    yield 1 << 40
+    return 0
+
+
+def hangs_after_report(me: Worker) -> Script:
+    """It goes on writing after it has said that it is done, and has to be stopped."""
+    yield from honest(me)
+    me.obeys = me.rng.random() < 0.5
+    for _ in range(3):
+        yield me.rng.randrange(1_000, 8_000)
+        me.write()
+    yield 1 << 40
+    return 0
+
+
+def crashes(me: Worker) -> Script:
+    yield me.rng.randrange(1_000, 60_000)
+    me.write()
+    yield 1_000
+    return me.rng.choice((1, 2, 139))
+
+
+def crashes_once(me: Worker) -> Script:
+    return (yield from (crashes(me) if me.attempt == 1 else honest(me)))
+
+
+def done_then_crashes(me: Worker) -> Script:
+    yield from honest(me)
+    return 3
+
+
+def asks(me: Worker) -> Script:
+    yield me.rng.randrange(1_000, 30_000)
+    if me.turn > 1:
+        return (yield from honest(me))
+    me.write()
+    me.ask(f"which way, {me.run}?")
+    yield me.rng.randrange(10, 20_000)
+    if me.rng.random() < 0.3:
+        me.ask(f"and then, {me.run}?")
+        me.done()
+        yield 20_000
+    return 0
+
+
+def reports_twice(me: Worker) -> Script:
+    yield from honest(me)
+    me.done()
+    me.world.say(cmd.ReportDone(me.run, me.token, Outcome.completed, "something else"), me.run)
+    yield 100
+    return 0
+
+
+def zombie(me: Worker) -> Script:
+    """It is done, and something of it speaks again long after with its old token."""
+
+    def speak() -> None:
+        _refused_when_over(me, me.done())
+        _refused_when_over(me, me.world.say(cmd.ReportFail(me.run, me.token, "from the grave"), me.run))
+        _refused_when_over(me, me.note("from the grave"))
+
+    for delay_ms in (30_000, 200_000, 2_000_000):
+        me.world.later(delay_ms, speak)
+    return (yield from honest(me))
+
+
+def _refused_when_over(me: Worker, reply: Reply) -> None:
+    wrong = cmd.AddNote(me.run, Token(me.token + 1), "with the next token")
+    refusal = me.world.say(wrong, me.run)
+    if not isinstance(refusal, Refusal) or refusal.code is not RefusalCode.stale_token:
+        fail("I-1", f"{me.run} was heard with a token that is not its own")
+    if isinstance(reply, Refusal) and not reply.reason:
+        fail("I-14", f"{me.run} was refused without a reason")
+
+
+def ignores_stop(me: Worker) -> Script:
+    me.obeys = False
+    return (yield from hangs(me))
+
+
+def silent_exit(me: Worker) -> Script:
+    yield me.rng.randrange(1_000, 60_000)
+    me.write()
+    me.commit()
+    yield 100
+    return 0
+
+
+def gives_up(me: Worker) -> Script:
+    yield me.rng.randrange(1_000, 60_000)
+    me.write()
+    me.world.say(cmd.ReportFail(me.run, me.token, "too hard"), me.run)
+    yield 100
+    return 0
+
+
+def uncommitted(me: Worker) -> Script:
+    yield me.rng.randrange(1_000, 60_000)
+    me.write()
+    me.commit()
+    me.write(path=me.paths[0])
+    me.done()
+    yield 100
+    return 0
+
+
+def floods(me: Worker) -> Script:
+    for number in range(12):
+        me.note(f"note {number} of {me.run}/{me.turn} " + "x" * me.rng.choice((1, 5_000)))
+        yield 50
+    return (yield from honest(me))
+
+
+def too_slow(me: Worker) -> Script:
+    while True:
+        yield 90_000
+        me.write()
+
+
+BEHAVIOURS: dict[str, Callable[[Worker], Script]] = {
+    found.__name__: found
+    for found in (
+        *(honest, quick, slow, liar, outside, breaks, deletes_tests, half, hangs, hangs_after_report, crashes),
+        *(crashes_once, done_then_crashes, asks, reports_twice, zombie, ignores_stop, silent_exit, gives_up),
+        *(uncommitted, floods, too_slow),
+    )
+}

@@ -1,0 +1,396 @@
+"""The world of the simulation behind the seam of `supervisor.effects`: git, processes and workspaces in memory.
+
+It survives every crash of the supervisor. Each method lets other actors act in its middle (`Stage.interlude`) and can
+be cut short or fail at each of its points (`Stage.point`), as the real one can.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+from typing import Protocol
+
+from ganger.core import commands as cmd
+from ganger.core.effects import Exit, Observed
+from ganger.core.ids import Commit, RunId, Token
+from ganger.core.model import CheckState, Evidence, ItemSpec, QuestionKind, WorkerId
+from ganger.core.policy import Policy
+from ganger.core.state import Run, State
+from ganger.errors import WorldFailed
+from ganger.service.fleet import Reply
+from ganger.supervisor.effects import LandSeen, Tested
+from ganger.testing.invariants import Ledger, fail
+from ganger.testing.simulated_git import SimulatedGit
+from ganger.testing.simulated_workers import BEHAVIOURS, Worker, Workspace
+
+LOOK_SHARE = 20
+"""Activity is sampled so many times per shortest silence."""
+
+
+class Stage(Protocol):
+    """Time, chance and the other actors."""
+
+    now_ms: int
+    rng: Random
+
+    def interlude(self, most_ms: int) -> None:
+        """Let time pass and others act."""
+        ...
+
+    def point(self, name: str) -> None:
+        """A point at which the supervisor may die or the effect may fail."""
+        ...
+
+    def later(self, delay_ms: int, act: Callable[[], None]) -> None:
+        """Have something done after a while."""
+        ...
+
+    def wake(self) -> None:
+        """Tell the supervisor, if there is one, that something happened."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Put a line into the trace."""
+        ...
+
+    def say(self, command: cmd.WorkerCommand, run: RunId) -> Reply:
+        """Submit as a worker."""
+        ...
+
+    def behaviour(self, run: Run, turn: int) -> tuple[str, Random]:
+        """Which behaviour the worker of a turn has, and its own source of chance."""
+        ...
+
+
+class Process:
+    """A worker's process, living or not."""
+
+    def __init__(self, pid: int, run: RunId, token: Token, turn: int, worker: Worker, kind: str) -> None:
+        self.pid, self.run, self.token, self.turn, self.worker, self.kind = pid, run, token, turn, worker, kind
+        self.script = BEHAVIOURS[kind](worker)
+        self.alive = True
+        self.moves = 0
+        self.moved_ms = 0
+        self.code: int | None = None
+        self.signal: int | None = None
+        self.lost = False
+
+
+class SimulatedWorld:
+    """Everything outside the journal."""
+
+    def __init__(self, stage: Stage, policy: Policy) -> None:
+        self.stage, self.policy = stage, policy
+        self.git = SimulatedGit()
+        self.base = self.git.commit({"docs/t.txt": "start"}, (), "root")
+        self.target = self.base
+        self.expected = self.base
+        """Where the last allowed mover left the target (I-11)."""
+        self.clean = True
+        self.blocked = False
+        self.refs: dict[str, Commit] = {}
+        self.workspaces: dict[RunId, Workspace] = {}
+        self.trash: list[tuple[RunId, Workspace]] = []
+        self.processes: dict[int, Process] = {}
+        self.records: dict[tuple[RunId, int], WorkerId] = {}
+        self.bases: dict[RunId, Commit] = {}
+        self.swaps: set[tuple[Commit, Commit]] = set()
+        self.seen: dict[RunId, tuple[int, int]] = {}
+        """What this supervisor saw of each worker: its moves, and when."""
+        self.flaky = 0.0
+        self.ledger: Ledger | None = None
+
+    # ── what is observed ──
+
+    def observe(self, state: State, now_ms: int) -> Observed:
+        """See what is, as `supervisor.observe` does: activity is what moved since the last look."""
+        alive, exits = set(), {}
+        starting = set()
+        for run in state.runs.values():
+            if run.turn_due and not run.has_worker and (run.id, run.turn + 1) in self.records:
+                starting.add(run.id)
+            if not run.has_worker or run.worker is None:
+                continue
+            process = self.processes[run.worker.pid]
+            if not process.alive:
+                exits[run.id] = Exit(run.turn, process.code, process.signal, process.lost)
+                continue
+            alive.add(run.id)
+            if self.seen.get(run.id, (-1, 0))[0] != process.moves + 1_000 * process.pid:
+                self.seen[run.id] = process.moves + 1_000 * process.pid, now_ms
+        look_again_ms = None
+        if alive:
+            look_again_ms = now_ms + min(state.items[state.runs[r].item].spec.silence_max_ms for r in alive) // LOOK_SHARE
+        question = state.questions.get(state.landing.question) if state.landing is not None else None
+        waiting = question is not None and question.kind is QuestionKind.dirty_target
+        return Observed(
+            target=self.target,
+            alive=frozenset(alive),
+            exits=exits,
+            active_ms={run: self.seen[run][1] for run in alive},
+            workspaces=frozenset(self.workspaces),
+            look_again_ms=look_again_ms,
+            target_clean=self.clean if waiting else True,
+            starting=frozenset(starting),
+        )
+
+    # ── workers ──
+
+    def start(self, run: Run, spec: ItemSpec, turn: int) -> WorkerId:
+        """Start the worker of a turn, or find the one that was started before."""
+        self.stage.point("start: before")
+        found = self.records.get((run.id, turn))
+        if found is not None:
+            return found
+        self.stage.interlude(3_000)
+        if run.id not in self.workspaces:
+            self.workspaces[run.id] = Workspace(run.base, self.git.files(run.base))
+            self.bases[run.id] = run.base
+        self.stage.point("start: workspace made")
+        found = self._spawn(run, turn)
+        self.stage.interlude(3_000)
+        self.stage.point("start: after")
+        return found
+
+    def _spawn(self, run: Run, turn: int) -> WorkerId:
+        assert self.ledger is not None
+        if self.living(run.id):
+            fail("I-12", f"a second worker of {run.id} is started")
+        self.ledger.catch_up()
+        if run.id not in self.ledger.runs:
+            fail("I-12", f"a worker of {run.id} is started, which is not live")
+        if sum(process.alive for process in self.processes.values()) >= self.policy.workers_max:
+            fail("I-16", f"a worker of {run.id} is started although {self.policy.workers_max} live")
+        kind, rng = self.stage.behaviour(run, turn)
+        pid = len(self.processes) + 1
+        paths = tuple(sorted(self.ledger.paths_of(run.lease.scope)))
+        worker = Worker(
+            run.id, run.lease.token, turn, run.attempt, paths, self.workspaces[run.id], Reach(self), rng
+        )
+        process = self.processes[pid] = Process(pid, run.id, run.lease.token, turn, worker, kind)
+        process.moved_ms = self.stage.now_ms
+        identity = self.records[run.id, turn] = WorkerId(pid, self.stage.now_ms, "boot")
+        self.stage.note(f"spawn {run.id}/{turn} {kind}")
+        self.stage.later(0, lambda: self._step(process))
+        return identity
+
+    def _step(self, process: Process) -> None:
+        if not process.alive:
+            return
+        try:
+            delay_ms = next(process.script)
+        except StopIteration as ended:
+            code = int(ended.value)
+            self._die(process, code if code < 128 else None, code - 128 if code >= 128 else None)
+            return
+        process.moves += 1
+        process.moved_ms = self.stage.now_ms
+        if delay_ms < 1 << 40:
+            self.stage.later(delay_ms, lambda: self._step(process))
+
+    def _die(self, process: Process, code: int | None, signal: int | None, lost: bool = False) -> None:
+        process.alive, process.code, process.signal, process.lost = False, code, signal, lost
+        process.script.close()
+        self.stage.note(f"exit {process.run}/{process.turn} {code} {signal}")
+        self.stage.wake()
+
+    def kill_one(self, pick: Random) -> None:
+        """Something else kills a worker together with whoever watches it."""
+        alive = [process for process in self.processes.values() if process.alive]
+        if alive:
+            self._die(pick.choice(alive), None, None, lost=True)
+
+    def stop(self, run: Run) -> None:
+        """Stop the worker; one that does not obey has the whole grace."""
+        self.stage.point("stop: before")
+        stubborn = any(p.alive and p.run == run.id and not p.worker.obeys for p in self.processes.values())
+        self.stage.interlude(self.policy.stop_grace_ms if stubborn else 50)
+        self._sweep(run)
+        self.stage.point("stop: after")
+
+    def _sweep(self, run: Run) -> None:
+        for process in self.processes.values():
+            if process.alive and (process.run, process.token) == (run.id, run.lease.token):
+                self._die(process, None, 15 if process.worker.obeys else 9)
+
+    def living(self, run: RunId) -> int:
+        """Processes of the run that live, recorded or not."""
+        return sum(1 for process in self.processes.values() if process.alive and process.run == run)
+
+    # ── evidence and landing ──
+
+    def collect(self, run: Run, spec: ItemSpec) -> Evidence:
+        """Freeze the candidate, look at it and check it."""
+        self.stage.point("collect: before")
+        self.stage.interlude(2_000)
+        place = self.workspaces.get(run.id)
+        head = place.head if place is not None else run.base
+        commit = self._snapshot(place, "uncommitted") if place is not None else head
+        self.refs[f"candidate/{run.id}"] = commit
+        self.stage.point("collect: frozen")
+        self.stage.interlude(30_000)
+        changed = self.git.changed(run.base, commit)
+        flaky = self.stage.rng.random() < self.flaky
+        evidence = Evidence(
+            base=run.base,
+            commit=commit,
+            tree=self.git.tree(commit),
+            checked_tree=self.git.tree(commit),
+            changed=changed,
+            descends=self.git.is_ancestor(run.base, commit),
+            auto_committed=commit != head,
+            checks=self.git.run_checks(commit, spec.checks, flaky) if changed else (),
+        )
+        self.stage.point("collect: after")
+        return evidence
+
+    def _snapshot(self, place: Workspace, why: str) -> Commit:
+        if place.files == self.git.files(place.head):
+            return place.head
+        return self.git.commit(place.files, (place.head,), why)
+
+    def test(self, members: tuple[tuple[Run, ItemSpec], ...]) -> Tested:
+        """Merge the candidates onto the target in order, and check the whole."""
+        self.stage.point("test: before")
+        old = commit = self.target
+        merged: list[RunId] = []
+        conflicts: list[tuple[RunId, tuple[str, ...]]] = []
+        for run, spec in members:
+            assert run.evidence is not None
+            result = self.git.merge(commit, run.evidence.commit, f"land {spec.id} {run.id}")
+            if isinstance(result, tuple):
+                conflicts.append((run.id, result))
+            else:
+                commit = result
+                merged.append(run.id)
+        self.refs[f"train/{commit}"] = commit
+        self.stage.point("test: merged")
+        self.stage.interlude(45_000)
+        names = {check.name: check for _, spec in members for check in spec.checks}
+        flaky = all(self.stage.rng.random() < self.flaky for _ in range(1 + self.policy.flaky_retries))
+        results = self.git.run_checks(commit, tuple(names.values()), flaky) if merged else ()
+        self.stage.point("test: after")
+        passed = bool(merged) and all(result.state is CheckState.passed for result in results)
+        return Tested(tuple(merged), old, commit, self.git.tree(commit), passed, results, tuple(conflicts))
+
+    def land(self, old: Commit, new: Commit, tree: Commit) -> LandSeen:
+        """Move the target by compare-and-swap, or find it moved already, as `git.landing.land` does."""
+        self.stage.point("land: before")
+        if self.git.tree(new) != tree:
+            fail("I-8", f"{new} does not hold the tested tree")
+        seen = self._where(old, new)
+        if seen is not None:
+            return seen
+        if not self.clean or self.blocked:
+            return LandSeen("blocked" if self.clean else "dirty", old, ("docs/q.txt",))
+        self.stage.interlude(2_000)
+        seen = self._where(old, new)
+        if seen is None:
+            self._swap(old, new)
+            seen = LandSeen("landed", new)
+        self.stage.point("land: after")
+        return seen
+
+    def _where(self, old: Commit, new: Commit) -> LandSeen | None:
+        if self.git.is_ancestor(new, self.target):
+            return LandSeen("landed", self.target)
+        return None if self.target == old else LandSeen("moved", self.target)
+
+    def _swap(self, old: Commit, new: Commit) -> None:
+        assert self.ledger is not None
+        if self.target != old:
+            fail("I-11", f"the target is moved from {old}, but the operator had moved it to {self.target}")
+        self.ledger.check_swap(old, new)
+        self.swaps.add((old, new))
+        self.target = self.expected = new
+        self.stage.note(f"land {new[:12]}")
+
+    def operator_moves(self, new: Commit) -> None:
+        """The operator sets the target."""
+        self.target = self.expected = new
+        self.stage.note(f"operator moves target to {new[:12]}")
+        self.stage.wake()
+
+    # ── nothing is lost ──
+
+    def keep(self, run: Run) -> tuple[str, ...]:
+        """Make what the worker left reachable; whatever still lives of it is ended first."""
+        self.stage.point("keep: before")
+        self._sweep(run)
+        kept = self._keep(run.id)
+        self.stage.interlude(500)
+        self.stage.point("keep: after")
+        return kept
+
+    def _keep(self, run: RunId) -> tuple[str, ...]:
+        place = self.workspaces.get(run)
+        if place is None:
+            return ()
+        names = []
+        for name, commit in (("head", place.head), ("tree", self._snapshot(place, "left"))):
+            ref = f"keep/{run}/{name}"
+            if self.refs.get(ref, commit) != commit:
+                ref = f"{ref}-{commit[:8]}"
+            self.refs[ref] = commit
+            names.append(ref)
+            self.stage.point(f"keep: {name} kept")
+        return tuple(names)
+
+    def clean(self, run: RunId) -> None:
+        """Keep once more, then put the workspace into the trash."""
+        self.stage.point("clean: before")
+        if run not in self.workspaces:
+            return
+        self.keep_before_clean(run)
+        lost = self.left(run) - self.reachable(run)
+        if lost:
+            fail("I-10", f"the workspace of {run} is cleaned, and {sorted(lost)[0]!r} is kept nowhere")
+        self.stage.interlude(500)
+        if run in self.workspaces:
+            self.trash.append((run, self.workspaces.pop(run)))
+        self.stage.point("clean: after")
+
+    def keep_before_clean(self, run: RunId) -> None:
+        """The first half of `clean`."""
+        self._keep(run)
+
+    def left(self, run: RunId) -> set[str]:
+        """Contents that the run's worker committed or left in its workspace."""
+        place = self.workspaces.get(run)
+        if place is None:
+            return set()
+        start = self.git.nodes[place.base].ancestry
+        new = [c for c in self.git.history(place.head) if not start >> self.git.nodes[c].number & 1]
+        found = {text for commit in new for text in self.git.files(commit).values()} | set(place.files.values())
+        return {text for text in found if text.startswith(f"{run}/")}
+
+    def reachable(self, run: RunId) -> set[str]:
+        """Contents that the hub's refs for the run reach."""
+        refs = [commit for ref, commit in self.refs.items() if ref.startswith((f"keep/{run}/", f"candidate/{run}"))]
+        return {text for ref in refs for commit in self.git.history(ref) for text in self.git.files(commit).values()}
+
+    def check_now(self) -> None:
+        """I-11: the target is where the operator or a landing put it."""
+        if self.target != self.expected:
+            fail("I-11", f"the target was moved to {self.target} by nobody")
+
+
+class Reach:
+    """What a worker's process can reach of the world: the objects, and the worker's protocol."""
+
+    def __init__(self, world: SimulatedWorld) -> None:
+        self._stage = world.stage
+        self.git = world.git
+
+    def say(self, command: cmd.WorkerCommand, run: RunId) -> Reply:
+        """Submit a command as the worker."""
+        return self._stage.say(command, run)
+
+    def later(self, delay_ms: int, act: Callable[[], None]) -> None:
+        """Do something after a while."""
+        self._stage.later(delay_ms, act)
+
+
+def refuse_by_chance(name: str) -> WorldFailed:
+    """The failure that a point raises when its effect is to fail."""
+    return WorldFailed(f"{name}: the disk was slow today")
