@@ -273,6 +273,8 @@ def test_classes_that_only_differ_in_characters_no_folded_name_has_are_told_apar
     assert not overlap(parse("[!a-z]", FOLD), parse("[A-Z]", FOLD))
     assert not covers(parse("{[!a-z],[a-y]}", FOLD), parse("?", FOLD))
     assert overlap(parse("[!ß]", FOLD), parse("s", FOLD))
+    assert covers(parse("{[!@],??,???}", FOLD), parse("[A-\u0500]", FOLD))
+    assert not covers(parse("[!@]", FOLD), parse("[A-\u0500]", FOLD)), "ß among them is two characters"
 
 
 @pytest.mark.parametrize(

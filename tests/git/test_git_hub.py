@@ -12,7 +12,8 @@ from gitworld import commit, fingerprint, python, sh, write
 
 from ganger.core.ids import Commit
 from ganger.errors import GitFailed, RepositoryError, StateDirError
-from ganger.git.hub import TARGET, Hub
+from ganger.git.hub import Hub
+from ganger.git.refs import TARGET
 from ganger.git.repository import Repository, open_repository
 
 

@@ -12,7 +12,8 @@ from gitworld import RUN, commit, fingerprint, listing, python, sh, show, withou
 from ganger.core.ids import Commit, RunId
 from ganger.errors import GitFailed, WorldFailed
 from ganger.git import workspace
-from ganger.git.hub import Hub, candidate_ref
+from ganger.git.hub import Hub
+from ganger.git.refs import candidate_ref
 from ganger.git.repository import open_repository
 from ganger.git.workspace import fetch_candidate, keep, snapshot
 

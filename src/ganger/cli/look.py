@@ -369,7 +369,7 @@ def report(app: App, out: Path | None, as_text: bool, since_h: float) -> int:
             say(render_text(data, _width()))
             return YES
         path = out or looking.state_dir / "reports" / "report.html"
-        say(str(write(looking.reader, looking.state_dir, path, since_ms=since_ms, now_ms=now_ms)))
+        say(str(write(looking.reader, looking.state_dir, path, since_ms=since_ms)))
     return YES
 
 

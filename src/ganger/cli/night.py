@@ -229,7 +229,7 @@ def _farewell(parts: wiring.Parts, reason: StopReason) -> None:
     reader = Reader(parts.state_dir / place.JOURNAL)
     try:
         counts, questions = reader.counts(wall_ms()), len(reader.questions())
-        path = write(reader, parts.state_dir, parts.state_dir / "reports" / "report.html", now_ms=wall_ms())
+        path = write(reader, parts.state_dir, parts.state_dir / "reports" / "report.html")
     finally:
         reader.close()
     total = sum(counts.values()) - counts.get("withdrawn", 0)

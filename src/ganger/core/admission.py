@@ -6,7 +6,7 @@ what concerns the item alone first, what waits for others last.
 
 from __future__ import annotations
 
-from ganger.core.ids import RunId
+from ganger.core.ids import RunId, item_of
 from ganger.core.model import LeaseMode, Refusal, RefusalCode
 from ganger.core.patterns import ScopeIndex, scope_overlap
 from ganger.core.policy import Policy
@@ -103,13 +103,20 @@ def overlap_refusal(state: State, item: Item, now_ms: int, reserved: ScopeIndex[
             return _overlap(state, item, run.id, run.lease.scope)
     if reserved is not None:
         for holder in reserved.overlapping(item.spec.scope):
-            reason = f"item {item.spec.id} would overtake {holder}, which waits for an overlapping scope"
+            what = _wanted(state, item, state.items[item_of(holder)].spec.scope)
+            reason = f"item {item.spec.id} wants {what}, and {holder} comes first"
             return Refusal(RefusalCode.overlap, reason, holder=holder)
     return None
 
 
 def _overlap(state: State, item: Item, holder: RunId, scope: tuple[str, ...]) -> Refusal:
+    what = _wanted(state, item, scope)
+    reason = f"item {item.spec.id} wants {what}, held by {holder}"
+    return Refusal(RefusalCode.overlap, reason, f"wait for {holder}, or ganger stop {holder}", holder=holder)
+
+
+def _wanted(state: State, item: Item, scope: tuple[str, ...]) -> str:
+    """Say where the item's scope and another one meet."""
     pair = scope_overlap(item.spec.scope, scope, state.rules)
     mine, theirs = pair if pair is not None else (item.spec.scope[0], scope[0])
-    reason = f"item {item.spec.id} wants {mine}, which overlaps {theirs} held by {holder}"
-    return Refusal(RefusalCode.overlap, reason, f"wait for {holder}, or ganger stop {holder}", holder=holder)
+    return mine if mine == theirs else f"{mine}, which overlaps {theirs}"

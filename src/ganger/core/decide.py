@@ -71,7 +71,7 @@ def _add_plan(state: State, command: cmd.AddPlan) -> Decision:
     events: list[ev.Event] = [ev.PlanAdded(command.plan, command.title, command.path, command.digest)]
     for item in list(state.items.values()):
         gone = item.spec.plan == command.plan and item.spec.id not in wanted
-        if gone and not (item.landed or item.run or item.withdrawn):
+        if gone and not (item.landed or item.withdrawn):
             events.append(ev.ItemWithdrawn(item.spec.id))
     for spec, brief in command.items:
         events += _item_events(state, spec, brief)

@@ -36,6 +36,8 @@ class Observed(Struct, frozen=True):
     """Runs whose recorded worker process is gone."""
     active_ms: dict[RunId, int] = field(default_factory=dict)
     """When a living worker last showed activity of its own."""
+    starting: frozenset[RunId] = frozenset()
+    """Runs whose next worker is being started, or was, without that being recorded yet; each takes up room."""
     workspaces: frozenset[RunId] = frozenset()
     """Runs that have a workspace on disk."""
     look_again_ms: int | None = None

@@ -115,22 +115,32 @@ def decide_landing(
     if command.state == "moved":
         reason = f"{policy.target} moved to {command.tip[:12] or 'nowhere'} while the train was under way"
         return (ev.LandingAbandoned(command.new, reason),)
-    if landing.question:
-        return ()
     where = "; ".join(command.detail[:5])
-    text = (
-        f"{policy.target} is checked out with changes of yours ({where}):"
-        " commit, stash or move them, and the landing goes on."
-    )
+    kind = QuestionKind.dirty_target if command.state == "dirty" else QuestionKind.trust
+    asked = state.questions.get(landing.question)
+    if asked is not None and asked.kind is kind:
+        return ()
     question = Question(
         id=question_id(state.questions_asked + 1),
-        kind=QuestionKind.dirty_target,
-        text=text,
+        kind=kind,
+        text=_hindrance(command.state, where, policy),
         options=("try again",),
         asked_ms=now_ms,
         subject=command.new,
     )
+    if asked is not None:
+        return (ev.QuestionWithdrawn(asked.id, "something else stands against the landing"), ev.QuestionAsked(question))
     return (ev.QuestionAsked(question),)
+
+
+def _hindrance(state: str, where: str, policy: Policy) -> str:
+    """What a person has to do: a dirty work tree is looked at again by itself, any other hindrance when they say so."""
+    if state == "dirty":
+        return (
+            f"{policy.target} is checked out with changes of yours ({where}):"
+            " commit, stash or move them, and the landing goes on."
+        )
+    return f"{policy.target} cannot be moved ({where}): put that right, then answer `try again`."
 
 
 def answer_landing(state: State, question: Question, choice: str, by: str) -> tuple[ev.Event, ...]:

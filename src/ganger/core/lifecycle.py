@@ -178,11 +178,18 @@ def _report(state: State, run_id: RunId, token: Token, report: Report) -> Decide
         return _too_long("summary", len(report.summary), cmd.SUMMARY_CHARS_MAX)
     if run.report == report:
         return ()
-    if run.report is not None or run.exited_ms or run.stop is not None:
+    if _has_spoken(run):
         return Refusal(RefusalCode.conflict, f"{run.id} has already made its report for this turn", "end the turn")
     if run.question:
         return Refusal(RefusalCode.wrong_state, f"{run.id} waits for the answer to {run.question}", "end the turn")
-    return (ev.RunReported(run.id, run.turn, report),)
+    return (ev.RunReported(run.id, run.turn_speaking, report),)
+
+
+def _has_spoken(run: Run) -> bool:
+    """Whether the turn whose worker may speak is over: it reported, was answered, has ended, or is to be stopped."""
+    if run.report is not None or run.stop is not None:
+        return True
+    return (run.asked_turn == run.turn_speaking and not run.question) or (bool(run.exited_ms) and not run.turn_due)
 
 
 def _too_long(what: str, length: int, most: int) -> Refusal:
@@ -205,7 +212,7 @@ def decide_ask(state: State, command: cmd.AskQuestion, now_ms: int) -> Decided:
         return (
             () if same else Refusal(RefusalCode.conflict, f"{run.id} already waits for {run.question}", "end the turn")
         )
-    if run.report is not None or run.exited_ms or run.stop is not None:
+    if _has_spoken(run):
         return Refusal(RefusalCode.conflict, f"{run.id} has already made its report for this turn", "end the turn")
     question = Question(
         id=question_id(state.questions_asked + 1),

@@ -45,7 +45,7 @@ def stop_reason(state: State, now_ms: int, intent: Intent) -> StopReason | None:
 
     What waits for a person does not keep the night going; what waits for a cool-down or for the allowed hours does.
     """
-    if any(not _waits_for_person(state, run_id) for run_id in state.runs):
+    if any(not waits_for_person(state, run_id) for run_id in state.runs):
         return None
     if intent.stop:
         return StopReason.interrupted
@@ -61,7 +61,8 @@ def stop_reason(state: State, now_ms: int, intent: Intent) -> StopReason | None:
     return StopReason.drained
 
 
-def _waits_for_person(state: State, run_id: RunId) -> bool:
+def waits_for_person(state: State, run_id: RunId) -> bool:
+    """Whether a live run goes on only when a person has answered."""
     run = state.runs[run_id]
     if run.stop is not None or run.has_worker:
         return False
@@ -82,4 +83,4 @@ def _will_be_offered(state: State, item_id: ItemId, now_ms: int, intent: Intent)
     refusal = item_refusal(state, item, now_ms)
     if refusal is not None:
         return refusal.code is RefusalCode.cooldown
-    return not any(_waits_for_person(state, holder) for holder in state.leases.overlapping(item.spec.scope))
+    return not any(waits_for_person(state, holder) for holder in state.leases.overlapping(item.spec.scope))

@@ -1,23 +1,28 @@
 """Which ready items get a run now, in which order.
 
 Order: priority, then age (CONTRACTS §5). An item that waits for a scope reserves it, so that later items do not
-overtake it for ever.
+overtake it for ever; not so one that waits for a person's answer, which may take all night.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
+from typing import TypeAlias
 
 from msgspec import Struct
 
 from ganger.core.admission import hours_refusal, item_refusal, overlap_refusal
 from ganger.core.ids import RunId, run_id
-from ganger.core.loop import Intent, wanted
-from ganger.core.model import Refusal, RefusalCode
+from ganger.core.loop import Intent, waits_for_person, wanted
+from ganger.core.model import LeaseMode, Refusal, RefusalCode
 from ganger.core.patterns import ScopeIndex
 from ganger.core.policy import Policy
 from ganger.core.state import Item, State
+
+
+Refused: TypeAlias = dict[tuple[tuple[str, ...], LeaseMode], Refusal]
+"""What was answered for a scope in this tick."""
 
 
 class Pick(Struct, frozen=True):
@@ -36,7 +41,7 @@ def pick(state: State, room: int, now_ms: int, policy: Policy, intent: Intent) -
     if room <= 0 or hours_refusal(now_ms, policy) is not None:
         return
     reserved: ScopeIndex[RunId] = ScopeIndex(state.rules)
-    refused: dict[tuple[str, ...], Refusal] = {}
+    refused: Refused = {}
     ours = (state.items[item_id] for _, _, item_id in state.ready if wanted(state.items[item_id], intent))
     for item in islice(ours, policy.pick_scan_max):
         refusal = item_refusal(state, item, now_ms)
@@ -53,17 +58,18 @@ def _scope_refusal(
     item: Item,
     now_ms: int,
     reserved: ScopeIndex[RunId],
-    refused: dict[tuple[str, ...], Refusal],
+    refused: Refused,
 ) -> Refusal | None:
-    """Answer for the scope, and reserve it either way: taken and waited-for scopes only grow within one tick."""
-    scope = item.spec.scope
-    known = refused.get(scope)
+    """Answer for the scope, and reserve it where it is taken or waited for: within one tick that only grows."""
+    scope, mode = item.spec.scope, item.spec.mode
+    known = refused.get((scope, mode))
     if known is not None:
         return known
     refusal = overlap_refusal(state, item, now_ms, reserved)
-    reserved.add(run_id(item.spec.id, item.attempts + 1), scope)
     if refusal is not None:
-        refused[scope] = refusal
+        refused[scope, mode] = refusal
+    if refusal is None or not any(waits_for_person(state, holder) for holder in state.leases.overlapping(scope)):
+        reserved.add(run_id(item.spec.id, item.attempts + 1), scope)
     return refusal
 
 

@@ -42,7 +42,7 @@ def reconcile(
     if renewals:
         effects.append(Submit(cmd.RenewLeases(renewals)))
     effects += _train_effects(state, observed, policy)
-    effects += _starts(state, policy, intent)
+    effects += _starts(state, observed, policy, intent)
     if intent.offer and observed.target:
         effects += _offers(state, observed, now_ms, policy, intent)
     for run_id in sorted(observed.workspaces):
@@ -122,19 +122,22 @@ def _train_effects(state: State, observed: Observed, policy: Policy) -> Iterator
             yield TestTrain(runs)
         return
     question = state.questions.get(landing.question)
-    if question is not None and question.kind is QuestionKind.approve_landing:
-        return
-    if question is None or observed.target_clean:
+    if question is None or (question.kind is QuestionKind.dirty_target and observed.target_clean):
         yield Land(landing.old, landing.new, landing.tree)
 
 
-def _starts(state: State, policy: Policy, intent: Intent) -> Iterator[Effect]:
-    """Start the turns that are due, oldest run first, as far as there is room."""
-    room = policy.workers_max - sum(1 for run in state.runs.values() if run.has_worker)
+def _starts(state: State, observed: Observed, policy: Policy, intent: Intent) -> Iterator[Effect]:
+    """Start the turns that are due, oldest run first, as far as there is room.
+
+    A worker whose start is under way, or was cut off before it could be recorded, takes up room already and goes first.
+    """
     due = [run for run in state.runs.values() if run.turn_due and run.stop is None and not run.has_worker]
     if intent.stop:
         return
-    for run in sorted(due, key=lambda run: run.lease.token)[: max(room, 0)]:
+    taken = {run.id for run in state.runs.values() if run.has_worker} | observed.starting
+    room = policy.workers_max - len(taken)
+    waiting = sorted((run for run in due if run.id not in taken), key=lambda run: run.lease.token)
+    for run in (*(run for run in due if run.id in taken), *waiting[: max(room, 0)]):
         yield StartWorker(run.id, run.turn + 1)
 
 
@@ -150,16 +153,16 @@ def _offers(state: State, observed: Observed, now_ms: int, policy: Policy, inten
 
 
 def next_wake_ms(state: State, observed: Observed, now_ms: int, policy: Policy) -> int | None:
-    """When time alone will next give `reconcile` something to do; None when only an event can."""
+    """When time alone will next give `reconcile` something to do; None when only an event can.
+
+    What is due by now is not waited for: `reconcile` has asked for it already, and how that goes is an event.
+    """
     times = [when for run in state.runs.values() for when in _run_times(state, run, observed, policy)]
     if state.workers_busy < policy.workers_max and state.ready:
-        times += [when for when in _offer_times(state, policy) if when > now_ms]
-        hours = hours_open_ms(now_ms, policy)
-        if hours > now_ms:
-            times.append(hours)
+        times += [*_offer_times(state, policy), hours_open_ms(now_ms, policy)]
     if observed.look_again_ms is not None:
         times.append(observed.look_again_ms)
-    return max(min(times), now_ms) if times else None
+    return min((when for when in times if when > now_ms), default=None)
 
 
 def _run_times(state: State, run: Run, observed: Observed, policy: Policy) -> Iterator[int]:

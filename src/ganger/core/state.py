@@ -64,6 +64,8 @@ class Run(Struct, frozen=True, gc=False):
     reported_ms: int = 0
     question: QuestionId = QuestionId("")
     """The open question it waits for; empty for none."""
+    asked_turn: int = 0
+    """The last turn that ended with a question; 0 for none."""
     evidence: Evidence | None = None
     verdict: Verdict | None = None
     rejections: int = 0
@@ -76,6 +78,11 @@ class Run(Struct, frozen=True, gc=False):
     def has_worker(self) -> bool:
         """Whether a worker was started and is not yet recorded as gone."""
         return self.worker is not None and not self.exited_ms
+
+    @property
+    def turn_speaking(self) -> int:
+        """The turn whose worker may speak: one that is due may have been started without that being recorded yet."""
+        return self.turn + (self.turn_due and not self.has_worker)
 
 
 class Item(Struct, frozen=True, gc=False):
@@ -366,17 +373,17 @@ def _leases_renewed(state: State, entry: ev.Entry, event: ev.LeasesRenewed) -> N
 
 
 def _worker_started(state: State, entry: ev.Entry, event: ev.WorkerStarted) -> None:
-    if event.run in state.runs:
+    """Begin a turn; what its worker said before its start was recorded stays."""
+    run = state.runs.get(event.run)
+    if run is not None:
         state.put_run(
             replace(
-                state.runs[event.run],
+                run,
                 turn=event.turn,
-                turn_due=False,
+                turn_due=run.asked_turn == event.turn and not run.question,
                 worker=event.worker,
                 started_ms=entry.at_ms,
                 exited_ms=0,
-                report=None,
-                reported_ms=0,
                 evidence=None,
                 verdict=None,
             )
@@ -403,7 +410,10 @@ def _question_asked(state: State, entry: ev.Entry, event: ev.QuestionAsked) -> N
     state.questions[question.id] = question
     state.questions_asked += 1
     if question.run in state.runs:
-        state.put_run(replace(state.runs[question.run], question=question.id, reported_ms=entry.at_ms))
+        run = state.runs[question.run]
+        state.put_run(
+            replace(run, question=question.id, asked_turn=run.turn_speaking, reported_ms=entry.at_ms)
+        )
     elif state.landing is not None and question.subject == state.landing.new:
         state.landing = replace(state.landing, question=question.id)
 
@@ -439,6 +449,7 @@ def _verdict_given(state: State, entry: ev.Entry, event: ev.VerdictGiven) -> Non
                 rejections=state.runs[event.run].rejections + (event.verdict.kind is VerdictKind.rejected),
                 accepted_seq=entry.seq if accepted else Seq(0),
                 turn_due=event.again,
+                report=None if event.again else state.runs[event.run].report,
             )
         )
 
@@ -494,7 +505,7 @@ def _run_ended(state: State, entry: ev.Entry, event: ev.RunEnded) -> None:
             run=RunId(""),
             failures=item.failures + event.counts,
             cool_until_ms=event.cool_until_ms,
-            stopped=event.reason if event.end is EndKind.stopped else item.stopped,
+            stopped=(event.reason or "no reason given") if event.end is EndKind.stopped else item.stopped,
             last_end=event.end,
             last_reason=event.reason,
         )

@@ -15,7 +15,8 @@ from pathlib import Path
 from ganger.core.ids import Commit
 from ganger.errors import GitFailed
 from ganger.git.command import UserGit, oid
-from ganger.git.hub import LANDING, Hub
+from ganger.git.hub import Hub
+from ganger.git.refs import LANDING
 from ganger.git.repository import Repository, checked_out_at, is_dirty, target_tip
 
 _IN_PROGRESS = {

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +12,7 @@ from ganger.core.patterns import PathRules
 from ganger.errors import RepositoryError
 from ganger.git.changes import path_text
 from ganger.git.command import UserGit
+from ganger.git.naming import repo_id
 
 DEFAULT_IDENTITY = ("ganger", "ganger@localhost")
 BRANCH_CHARS_MAX = 200
@@ -70,13 +69,6 @@ def open_repository(start: Path) -> Repository:
         ),
         files_refs=config.get("extensions.refstorage", "files") == "files",
     )
-
-
-def repo_id(common_dir: Path) -> str:
-    """Derive the name of a repository's state directory from the real path of its git directory."""
-    named_by = common_dir.parent.name if common_dir.name == ".git" else common_dir.name.removesuffix(".git")
-    slug = re.sub(r"[^A-Za-z0-9_]+", "-", named_by).strip("-")[:40] or "repo"
-    return f"{slug}-{hashlib.sha256(os.fsencode(common_dir)).hexdigest()[:10]}"
 
 
 def check_target(repo: Repository, branch: str) -> Commit:

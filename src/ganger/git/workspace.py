@@ -16,8 +16,9 @@ from ganger.core.ids import Commit, RunId, is_run_id
 from ganger.errors import GitFailed, WorldFailed
 from ganger.git import trash
 from ganger.git.command import Git, oid
-from ganger.git.hub import TARGET, Hub, candidate_ref, keep_prefix
+from ganger.git.hub import Hub
 from ganger.git.quarantine import all_refs, carry, carry_each, workspace_ref
+from ganger.git.refs import TARGET, candidate_ref, keep_prefix
 from ganger.git.snapshot import snapshot
 
 __all__ = ["branch_of", "create", "exists", "fetch_candidate", "keep", "ref_files", "snapshot"]

@@ -7,7 +7,7 @@ whoever needs their content decodes it into the types of `core.model`.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import apsw
 
@@ -169,6 +169,7 @@ class Reader:
     """A read-only look at a journal file; StateDirError when there is none or it is of a newer version."""
 
     def __init__(self, path: Path) -> None:
+        self.path = path
         if not path.exists():
             raise StateDirError(f"there is no fleet at {path.parent}", "ganger init, then ganger run PLAN")
         try:
@@ -177,6 +178,9 @@ class Reader:
             found = int(self.db.pragma("user_version"))
         except apsw.Error as error:
             raise StateDirError(f"{path} cannot be read: {error}", "check its owner and mode") from error
+        if not found:
+            self.db.close()
+            raise StateDirError(f"there is no fleet at {path.parent}", "ganger init, then ganger run PLAN")
         if found > SCHEMA:
             raise StateDirError(
                 f"{path} has schema {found}, this ganger knows up to {SCHEMA}: a newer ganger wrote it",
@@ -188,12 +192,23 @@ class Reader:
         self.db.close()
 
     def _all(self, row: type[Row], sql: str, *values: apsw.SQLiteValue) -> list[Row]:
-        return [row(*found) for found in self.db.execute(sql, values)]
+        return [row(*found) for found in self._rows(sql, *values)]
+
+    def _rows(self, sql: str, *values: apsw.SQLiteValue) -> list[tuple[Any, ...]]:
+        try:
+            return self.db.execute(sql, values).fetchall()
+        except apsw.Error as error:
+            raise StateDirError(
+                f"{self.path} cannot be read: {error}", "ganger journal verify says what is damaged"
+            ) from error
+
+    def _one(self, sql: str, *values: apsw.SQLiteValue) -> int:
+        return int(self._rows(sql, *values)[0][0])
 
     def counts(self, now_ms: int) -> dict[str, int]:
         """How many items there are in each status; `cooling` is told apart from `ready`."""
-        found = dict(self.db.execute("SELECT status, count(*) FROM items GROUP BY status").fetchall())
-        cooling = self.db.execute("SELECT count(*) FROM items WHERE status='ready' AND cool_until_ms>?", (now_ms,)).get
+        found = dict(self._rows("SELECT status, count(*) FROM items GROUP BY status"))
+        cooling = self._one("SELECT count(*) FROM items WHERE status='ready' AND cool_until_ms>?", now_ms)
         if cooling:
             found["ready"] -= cooling
             found["cooling"] = cooling
@@ -211,11 +226,11 @@ class Reader:
 
     def last_seq(self) -> int:
         """Position of the newest entry."""
-        return int(self.db.execute("SELECT coalesce(max(seq),0) FROM entries").get)
+        return self._one("SELECT coalesce(max(seq),0) FROM entries")
 
     def last_ms(self) -> int:
         """When the newest entry was made; 0 for none."""
-        return int(self.db.execute("SELECT coalesce((SELECT at_ms FROM entries ORDER BY seq DESC LIMIT 1),0)").get)
+        return self._one("SELECT coalesce((SELECT at_ms FROM entries ORDER BY seq DESC LIMIT 1),0)")
 
     def plans(self) -> list[PlanRow]:
         """All plans."""
@@ -296,8 +311,8 @@ class Reader:
 
     def durations(self) -> tuple[int, int]:
         """How many runs have landed, and their mean time from grant to landing in ms; (0, 0) for none."""
-        row = self.db.execute(
+        (row,) = self._rows(
             "SELECT count(*), coalesce(avg(ended_ms-granted_ms),0) FROM"
             " (SELECT ended_ms, granted_ms FROM runs WHERE ending='landed' ORDER BY ended_ms DESC LIMIT 200)"
-        ).fetchone()
-        return (int(row[0]), int(row[1])) if row else (0, 0)
+        )
+        return int(row[0]), int(row[1])

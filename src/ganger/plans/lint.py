@@ -146,7 +146,7 @@ def _warn_overlaps(
     for number, other in pairs[:LISTED_MAX]:
         one, two = made.plan.items[other].spec, made.plan.items[number].spec
         pair = scope_overlap(one.scope, two.scope, known.rules)
-        where = f"{shown(pair[0])} and {shown(pair[1])}" if pair else "their scopes"
+        where = " and ".join(dict.fromkeys(map(shown, pair))) if pair else "their scopes"
         message = f"items {shown(one.id)} and {shown(two.id)} overlap in {where}: one will wait for the other"
         line = _line(made, number, "scope")
         faults.warning(line, message, "order them with `after`, or narrow a scope")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 import msgspec
@@ -34,6 +34,7 @@ _CITED = (
     *("RunGranted", "WorkerStarted", "WorkerExited", "RunReported", "QuestionAsked", "QuestionAnswered"),
     *("EvidenceRecorded", "VerdictGiven", "StopRequested", "RunEnded", "RunLanded", "LandingAbandoned"),
 )
+READ_AT_ONCE = 500
 
 
 class TurnFacts(Struct, frozen=True):
@@ -178,9 +179,15 @@ class Facts:
 
     def cited(self) -> tuple[EntrySeen, ...]:
         """The entries named so far, in order."""
-        sql = "SELECT seq, at_ms, type, subject, actor FROM entries WHERE seq=?"
-        found = (self._reader.db.execute(sql, (seq,)).fetchone() for seq in sorted(self._cited))
-        return tuple(EntrySeen(*row) for row in found if row is not None)
+        ordered = sorted(self._cited)
+        chunks = (ordered[at : at + READ_AT_ONCE] for at in range(0, len(ordered), READ_AT_ONCE))
+        return tuple(one for chunk in chunks for one in self._entries(chunk))
+
+    def _entries(self, seqs: list[int]) -> Iterator[EntrySeen]:
+        marks = ",".join("?" * len(seqs))
+        sql = f"SELECT seq, at_ms, type, subject, actor FROM entries WHERE seq IN ({marks}) ORDER BY seq"
+        for seq, at_ms, kind, subject, actor in self._reader.db.execute(sql, seqs):
+            yield EntrySeen(int(seq), int(at_ms), str(kind), str(subject), str(actor))
 
     def item_ref(self, item: str) -> ItemRef:
         """An item by name, also one that its plan has no longer."""

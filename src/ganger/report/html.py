@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+from collections.abc import Callable
 from datetime import tzinfo
 from functools import cache
 from pathlib import Path
@@ -17,7 +18,7 @@ from ganger import __version__
 from ganger.journal.queries import Reader
 from ganger.report.data import collect
 from ganger.report.safe import printable
-from ganger.report.shape import AnomalyKind, Numbers, ReportData, Spent
+from ganger.report.shape import AnomalyKind, Numbers, ReportData, Source, Spent
 from ganger.report.timeline import CHAR_WIDTH, LEFT, RIGHT, TRAIN_HEIGHT, WIDTH, picture
 from ganger.report.wording import Clock, count, duration, iso
 
@@ -55,10 +56,14 @@ def render_html(data: ReportData, zone: tzinfo | None = None, root: str = "..") 
     """
     css = (HERE / "report.css").read_text(encoding="utf-8")
     clock = Clock(data.now_ms, data.numbers.wall_ms, zone)
+    when = cache(lambda ms: _when(clock, ms))
     return _template().render(
         data=data,
         picture=picture(data, zone),
         clock=clock,
+        when=when,
+        entry_rows=_entry_rows(data, when),
+        evidence=evidence,
         css=Markup(css),  # noqa: S704 - our own file
         csp=_policy(css),
         root=root,
@@ -105,6 +110,30 @@ def _harmless(value: object) -> object:
 
 def _lines(text: str) -> Markup:
     return escape(printable(text, keep_newlines=True))
+
+
+def _when(clock: Clock, ms: int) -> Markup:
+    return Markup('<time datetime="{}">{}</time>').format(iso(ms), clock(ms)) if ms else Markup("")
+
+
+def evidence(source: Source) -> Markup:
+    """Links to the entries a statement rests on. Made of numbers alone, thousands of times a page."""
+    links = [f'<a href="#e{seq:d}">#{seq:d}</a>' for seq in source.seqs if seq and seq != source.train]
+    if source.train:
+        links.insert(0, f'<a href="#t{source.train:d}">train #{source.train:d}</a>')
+    return Markup(f'<span class="src">{" ".join(links)}</span>')  # noqa: S704 - numbers only
+
+
+def _entry_rows(data: ReportData, when: Callable[[int], Markup]) -> Markup:
+    """The rows of the list of entries: the longest part of a page, so put together without the template."""
+    shown = cache(lambda text: escape(printable(text)))
+    return Markup("\n").join(
+        Markup(  # noqa: S704 - each part is escaped or a number
+            f'<tr id="e{one.seq:d}"><td>#{one.seq:d}</td><td>{when(one.at_ms)}</td><td>{shown(one.type)}</td>'
+            f"<td>{shown(one.subject)}</td><td>{shown(one.actor)}</td></tr>"
+        )
+        for one in data.entries
+    )
 
 
 def _link(log: str, root: str) -> str:

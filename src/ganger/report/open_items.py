@@ -19,6 +19,13 @@ _LIVE = {
     "landing": "its candidate is being landed",
     "ending": "it is being stopped",
 }
+_ENDED = {
+    "rejected": "was rejected",
+    "superseded": "was superseded",
+    "stopped": "was stopped",
+    "interrupted": "was interrupted",
+    "timed_out": "timed out",
+}
 
 
 def still_open(facts: Facts, row: ItemRow) -> StillOpen:
@@ -95,7 +102,7 @@ def _held(facts: Facts, row: ItemRow, runs: list[RunFacts], hold: Hold | None) -
 def _ready(facts: Facts, row: ItemRow) -> tuple[str, str, tuple[int, ...]]:
     runs = facts.runs_of.get(row.id, [])
     last = runs[-1].row if runs else None
-    after = f"; its last run {last.ending.replace('_', ' ')}: {last.reason}" if last is not None else ""
+    after = f"; its last run {_ENDED.get(last.ending, last.ending)}: {last.reason}" if last is not None else ""
     ended = facts.positions.last(last.id, "RunEnded") if last is not None else ()
     wait = _last_wait(facts, row)
     if wait is not None:

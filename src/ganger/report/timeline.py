@@ -16,7 +16,7 @@ from msgspec import Struct
 from ganger.report.shape import ReportData, TrainSeen, TurnEnd, TurnSeen
 from ganger.report.wording import count, duration
 
-WIDTH, LEFT, RIGHT, TOP = 1200, 66, 14, 8
+WIDTH, LEFT, RIGHT, TOP = 1200, 66, 28, 8
 ROWS_MAX = 48
 """More slots than that share the last row."""
 BARS_HEIGHT_MAX = 432

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ganger.core import commands as cmd
 from ganger.core.effects import (
@@ -18,10 +19,11 @@ from ganger.core.effects import (
     StartWorker,
     Submit,
 )
-from ganger.core.ids import ItemId
+from ganger.core.ids import ItemId, RunId
 from ganger.core.loop import Intent, StopReason, stop_reason
 from ganger.core.model import EndKind, Refusal
 from ganger.core.reconcile import next_wake_ms, reconcile
+from ganger.core.state import State
 from ganger.errors import GangerError, JournalFailed
 from ganger.service.fleet import Accepted, Fleet, Reply
 from ganger.supervisor.effects import ACTOR, World, carry_out
@@ -46,13 +48,23 @@ class Ticked(Struct, frozen=True):
     """Why the night is over; None while it is not."""
 
 
-def look_around(fleet: Fleet, world: World, intent: Intent) -> Ticked:
-    """Observe and reconcile, in one look at the newest state; changes nothing."""
-    return fleet.look(lambda state, now_ms: _look(fleet, world, intent, state, now_ms))
+def look_around(
+    fleet: Fleet, world: World, intent: Intent, starting: Callable[[], frozenset[RunId]] = frozenset
+) -> Ticked:
+    """Observe and reconcile, in one look at the newest state; changes nothing.
+
+    `starting` tells for which runs a worker is being started, besides those that the world shows to be started. It is
+    asked before the state is read: a start that is recorded meanwhile is then counted twice rather than not at all.
+    """
+    under_way = starting()
+    return fleet.look(lambda state, now_ms: _look(fleet, world, intent, under_way, state, now_ms))
 
 
-def _look(fleet: Fleet, world: World, intent: Intent, state, now_ms: int) -> Ticked:  # type: ignore[no-untyped-def]
+def _look(
+    fleet: Fleet, world: World, intent: Intent, under_way: frozenset[RunId], state: State, now_ms: int
+) -> Ticked:
     observed = world.observe(state, now_ms)
+    observed = replace(observed, starting=observed.starting | under_way)
     effects = reconcile(state, observed, now_ms, fleet.policy, intent)
     stop = None if effects else stop_reason(state, now_ms, intent)
     return Ticked(effects, next_wake_ms(state, observed, now_ms, fleet.policy), stop)
@@ -73,7 +85,13 @@ class Bench:
         self._fleet, self._world = fleet, world
         self.busy: set[str] = set()
         self.troubles: dict[str, Trouble] = {}
+        self._starting: set[RunId] = set()
         self._lock = threading.Lock()
+
+    def starting(self) -> frozenset[RunId]:
+        """Runs whose worker is being started."""
+        with self._lock:
+            return frozenset(self._starting)
 
     def take(self, effect: Effect, now_ms: int) -> bool:
         """Claim an effect; False when its key is busy or resting."""
@@ -82,6 +100,8 @@ class Bench:
             if effect.key in self.busy or (trouble is not None and now_ms < trouble.again_ms):
                 return False
             self.busy.add(effect.key)
+            if isinstance(effect, StartWorker):
+                self._starting.add(effect.run)
             return True
 
     def work(self, effect: Effect) -> Reply | None:
@@ -90,7 +110,7 @@ class Bench:
             reply = carry_out(effect, self._fleet, self._world)
             if isinstance(reply, Refusal):
                 log.info("refused %s: %s", type(effect).__name__, reply.reason)
-            self.troubles.pop(effect.key, None)
+            self._settle(effect, reply)
             return reply
         except JournalFailed:
             raise
@@ -100,17 +120,38 @@ class Bench:
         finally:
             with self._lock:
                 self.busy.discard(effect.key)
+                if isinstance(effect, StartWorker):
+                    self._starting.discard(effect.run)
 
-    def next_retry_ms(self) -> int | None:
-        """When the first resting effect may be tried again; None when none rests."""
-        times = [trouble.again_ms for trouble in self.troubles.values()]
+    def next_retry_ms(self, now_ms: int) -> int | None:
+        """When the first resting effect may be tried again; None when none rests.
+
+        A pause that is over by `now_ms` is nothing to wake up for: what was still wanted has been taken by then.
+        """
+        with self._lock:
+            times = [trouble.again_ms for trouble in self.troubles.values() if trouble.again_ms > now_ms]
         return min(times) if times else None
 
+    def _settle(self, effect: Effect, reply: Reply | None) -> None:
+        """Forget earlier trouble, unless what was done changed nothing: asked for again at once, it would spin."""
+        if isinstance(effect, Submit) or reply is None or (isinstance(reply, Accepted) and reply.events):
+            with self._lock:
+                self.troubles.pop(effect.key, None)
+        else:
+            self._rest(effect, reply.reason if isinstance(reply, Refusal) else "it changed nothing")
+
+    def _rest(self, effect: Effect, reason: str) -> int:
+        """Have an effect pause, each time in a row for longer; returns how many times that is."""
+        now_ms = self._fleet.now_ms()
+        with self._lock:
+            before = self.troubles.get(effect.key)
+            count = (before.count if before else 0) + 1
+            pause_ms = min(RETRY_MS * 2 ** min(count - 1, 20), RETRY_MAX_MS)
+            self.troubles[effect.key] = Trouble(count, now_ms + pause_ms, reason)
+        return count
+
     def _failed(self, effect: Effect, error: GangerError) -> None:
-        before = self.troubles.get(effect.key)
-        count = (before.count if before else 0) + 1
-        pause_ms = min(RETRY_MS * 2 ** (count - 1), RETRY_MAX_MS)
-        self.troubles[effect.key] = Trouble(count, self._fleet.now_ms() + pause_ms, error.message)
+        count = self._rest(effect, error.message)
         log.warning("%s failed (%d): %s", effect.key, count, error.message)
         if count >= TRIES_MAX and isinstance(effect, StartWorker | CollectEvidence):
             what = "the worker could not be started" if isinstance(effect, StartWorker) else "no evidence could be had"
@@ -174,7 +215,7 @@ class Supervisor:
 
     def tick(self) -> StopReason | None:
         """Look, start what is to be done, and sleep unless something quick was done."""
-        ticked = look_around(self.fleet, self.world, self.intent)
+        ticked = look_around(self.fleet, self.world, self.intent, self.bench.starting)
         now_ms = self.fleet.now_ms()
         quick = 0
         for effect in ticked.effects:
@@ -203,7 +244,7 @@ class Supervisor:
         return True
 
     def _pause_ms(self, wake_ms: int | None, now_ms: int) -> int | None:
-        times = [when for when in (wake_ms, self.bench.next_retry_ms()) if when is not None]
+        times = [when for when in (wake_ms, self.bench.next_retry_ms(now_ms)) if when is not None]
         return max(min(times) - now_ms, 1) if times else None
 
     def _work(self, effect: Effect) -> None:

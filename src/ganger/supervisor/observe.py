@@ -20,6 +20,8 @@ SAMPLE_MIN_MS, SAMPLE_MAX_MS = 250, 5_000
 CPU_STEP_MS = 50
 """Processor time that counts as activity between two samples."""
 DIRTY_LOOK_MS = 2_000
+STARTED = "started"
+"""A file in a turn's folder that is there once its worker may have been started."""
 
 
 class Places:
@@ -150,10 +152,18 @@ class Observer:
             alive=frozenset(run.id for run in alive),
             exits=exits,
             active_ms=dict(self._activity.active_ms),
+            starting=frozenset(run.id for run in state.runs.values() if self._may_be_started(run)),
             workspaces=self._workspaces(),
             look_again_ms=look_again_ms,
             target_clean=self._clean if waiting else True,
         )
+
+    def _may_be_started(self, run: Run) -> bool:
+        """Whether the worker of the turn that is due may live already, without that being recorded."""
+        if not run.turn_due or run.has_worker:
+            return False
+        folder = self._places.turn(run.id, run.turn + 1)
+        return (folder / STARTED).exists() and not (folder / "exit.json").exists()
 
     def _waits_for_clean(self, state: State) -> bool:
         question = state.questions.get(state.landing.question) if state.landing is not None else None

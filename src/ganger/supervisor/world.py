@@ -26,11 +26,9 @@ from ganger.journal.queries import Reader
 from ganger.journal.store import wall_ms
 from ganger.supervisor import brief, evidence, train
 from ganger.supervisor.effects import LandSeen, Tested
-from ganger.supervisor.observe import Observer, Places
+from ganger.supervisor.observe import STARTED, Observer, Places
 from ganger.supervisor.watch import Watch
 
-STARTED = "started"
-"""A file that is there once a turn's worker may have been started."""
 GONE = WorkerId(0, 0, "gone")
 """Stands for a worker that ended before it was recorded; no process has this identity."""
 Agents = Mapping[str, tuple[Driver, Mapping[str, str]]]
@@ -62,7 +60,7 @@ class RealWorld:
         """See what is, and watch the workers that live."""
         seen = self._observer.observe(state, now_ms)
         self._watch.follow(
-            (run.id, run.worker, {file.parent for file in self._refs_of(run.id)})
+            (run.id, run.worker, self._refs_of(run.id))
             for run in state.runs.values()
             if run.id in seen.alive and run.worker is not None
         )

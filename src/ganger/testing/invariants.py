@@ -13,7 +13,7 @@ import msgspec
 
 from ganger.core import events as ev
 from ganger.core.ids import Commit, ItemId, RunId
-from ganger.core.model import CheckState, EndKind, Evidence, ItemSpec, LeaseMode, VerdictKind
+from ganger.core.model import CheckState, EndKind, Evidence, ItemSpec, LeaseMode, ReportKind, Rung, VerdictKind
 from ganger.core.patterns import PathRules, scope_matches
 from ganger.core.policy import Policy
 from ganger.core.state import State, evolve
@@ -68,6 +68,7 @@ class Live:
         self.expires_ms = event.expires_ms
         self.turn = 0
         self.reports: set[int] = set()
+        self.done: set[int] = set()
         self.evidence: dict[Commit, Evidence] = {}
         self.accepted = Commit("")
         self.stopped = False
@@ -178,6 +179,8 @@ class Ledger:
         if event.turn in live.reports:
             fail("I-4", f"the report of {event.run} on turn {event.turn} is in the journal twice")
         live.reports.add(event.turn)
+        if event.report.kind is ReportKind.done:
+            live.done.add(event.turn)
 
     def about_live(self, entry: ev.Entry, event: Any) -> None:
         self.live(event.run, event)
@@ -199,7 +202,8 @@ class Ledger:
         if not changed or not set(changed) <= live.paths:
             fail("I-3", f"{event.run} was accepted with {changed} outside {live.scope}")
         states = {result.name: result.state for result in evidence.checks}
-        needed = self.items[live.item].spec.checks
+        spec = self.items[live.item].spec
+        needed = spec.checks if spec.rung >= Rung.checked else ()
         if any(states.get(check.name) is not CheckState.passed for check in needed):
             fail("I-7", f"{event.run} was accepted although {states}")
         live.accepted = event.commit
@@ -241,7 +245,10 @@ class Ledger:
             self.landing = None
 
     def stop_requested(self, entry: ev.Entry, event: ev.StopRequested) -> None:
-        self.live(event.run, event).stopped = True
+        live = self.live(event.run, event)
+        live.stopped = True
+        if live.turn in live.done and _blames_worker(event):
+            fail("I-4", f"{event.run} reported that it is done, and is ended because {event.reason}")
 
     def run_ended(self, entry: ev.Entry, event: ev.RunEnded) -> None:
         live = self.live(event.run, event)
@@ -254,9 +261,19 @@ class Ledger:
             fail("I-10", f"{event.run} ended, and {sorted(lost)[0]!r} is kept nowhere")
         account = self.items[live.item]
         account.failures += event.end not in NOT_COUNTED
+        if event.cool_until_ms != self._cool_until_ms(account, entry.at_ms, event.end):
+            fail("I-16", f"after {account.failures} failures, {event.run} is paused until {event.cool_until_ms}")
         account.cool_until_ms = event.cool_until_ms
         account.stopped = account.stopped or event.end is EndKind.stopped
         self._end(event.run)
+
+    def _cool_until_ms(self, account: Account, at_ms: int, end: EndKind) -> int:
+        if end in NOT_COUNTED or end is EndKind.superseded:
+            return 0
+        pause_ms = self._policy.backoff_ms
+        for _ in range(account.failures - 1):
+            pause_ms = min(2 * pause_ms, self._policy.backoff_max_ms)
+        return at_ms + pause_ms
 
     def _end(self, run: RunId) -> None:
         del self.runs[run]
@@ -275,6 +292,8 @@ class Ledger:
         allowed: set[str] = set()
         for run_id in landing.runs:
             live = self.live(run_id, landing)
+            if git.is_ancestor(live.accepted, old):
+                fail("I-13", f"{run_id} is landed a second time")
             allowed |= set(git.changed(live.base, live.accepted)) & live.paths
             self._check_not_lost(run_id, live, old, new)
         strange = set(differing(git.files(old), git.files(new))) - allowed
@@ -289,6 +308,12 @@ class Ledger:
         for path in git.changed(live.base, live.accepted):
             if path not in touched and tip.get(path) != mine.get(path):
                 fail("I-8", f"landing {new} loses the change of {run_id} to {path}")
+
+
+def _blames_worker(event: ev.StopRequested) -> bool:
+    if event.end in (EndKind.stalled, EndKind.timed_out):
+        return True
+    return event.end is EndKind.failed and event.reason.startswith("the worker ")
 
 
 def check_fold(disk: Disk, folded: State, rules: PathRules, prefixes: int) -> None:

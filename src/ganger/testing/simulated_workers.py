@@ -108,6 +108,13 @@ def quick(me: Worker) -> Script:
     return 0
 
 
+def quick_but_lingers(me: Worker) -> Script:
+    """It reports at once, and its process stays."""
+    yield from quick(me)
+    yield 1 << 40
+    return 0
+
+
 def slow(me: Worker) -> Script:
     for _ in range(me.rng.randrange(4, 9)):
         yield me.rng.randrange(50_000, 110_000)
@@ -290,7 +297,7 @@ def too_slow(me: Worker) -> Script:
 BEHAVIOURS: dict[str, Callable[[Worker], Script]] = {
     found.__name__: found
     for found in (
-        *(honest, quick, slow, liar, outside, breaks, deletes_tests, half, hangs, hangs_after_report, crashes),
+        *(honest, quick, quick_but_lingers, slow, liar, outside, breaks, deletes_tests, half, hangs, hangs_after_report, crashes),
         *(crashes_once, done_then_crashes, asks, reports_twice, zombie, ignores_stop, silent_exit, gives_up),
         *(uncommitted, floods, too_slow),
     )

@@ -23,6 +23,8 @@ from ganger.testing.invariants import Ledger, fail
 from ganger.testing.simulated_git import SimulatedGit
 from ganger.testing.simulated_workers import BEHAVIOURS, Worker, Workspace
 
+DROPPED = "(the commit it started from is on the target no longer)"
+"""In place of a conflicting path: merging it would bring back what the operator took away."""
 LOOK_SHARE = 20
 """Activity is sampled so many times per shortest silence."""
 
@@ -86,8 +88,10 @@ class SimulatedWorld:
         self.target = self.base
         self.expected = self.base
         """Where the last allowed mover left the target (I-11)."""
-        self.clean = True
+        self.tidy = True
         self.blocked = False
+        self.rebasing = False
+        """The operator is in the middle of something that a look at the files does not show."""
         self.refs: dict[str, Commit] = {}
         self.workspaces: dict[RunId, Workspace] = {}
         self.trash: list[tuple[RunId, Workspace]] = []
@@ -130,7 +134,7 @@ class SimulatedWorld:
             active_ms={run: self.seen[run][1] for run in alive},
             workspaces=frozenset(self.workspaces),
             look_again_ms=look_again_ms,
-            target_clean=self.clean if waiting else True,
+            target_clean=self.tidy if waiting else True,
             starting=frozenset(starting),
         )
 
@@ -257,7 +261,9 @@ class SimulatedWorld:
         conflicts: list[tuple[RunId, tuple[str, ...]]] = []
         for run, spec in members:
             assert run.evidence is not None
-            result = self.git.merge(commit, run.evidence.commit, f"land {spec.id} {run.id}")
+            result: Commit | tuple[str, ...] = (DROPPED,)
+            if self.git.is_ancestor(run.base, old):
+                result = self.git.merge(commit, run.evidence.commit, f"land {spec.id} {run.id}")
             if isinstance(result, tuple):
                 conflicts.append((run.id, result))
             else:
@@ -265,7 +271,7 @@ class SimulatedWorld:
                 merged.append(run.id)
         self.refs[f"train/{commit}"] = commit
         self.stage.point("test: merged")
-        self.stage.interlude(45_000)
+        self.stage.interlude(150_000)
         names = {check.name: check for _, spec in members for check in spec.checks}
         flaky = all(self.stage.rng.random() < self.flaky for _ in range(1 + self.policy.flaky_retries))
         results = self.git.run_checks(commit, tuple(names.values()), flaky) if merged else ()
@@ -281,8 +287,10 @@ class SimulatedWorld:
         seen = self._where(old, new)
         if seen is not None:
             return seen
-        if not self.clean or self.blocked:
-            return LandSeen("blocked" if self.clean else "dirty", old, ("docs/q.txt",))
+        if not self.tidy or self.rebasing:
+            return LandSeen("dirty", old, ("docs/q.txt",))
+        if self.blocked:
+            return LandSeen("blocked", old, ("docs/q.txt",))
         self.stage.interlude(2_000)
         seen = self._where(old, new)
         if seen is None:

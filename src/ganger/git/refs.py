@@ -1,0 +1,42 @@
+"""The names of the hub's refs; all of them are below `refs/ganger/`.
+
+target               copy of the user's target branch
+candidate/<run>      what a run handed in
+keep/<run>/…         what was salvaged of a run
+train/<n>            combined commits under test
+landing              the commit on its way into the user's repository
+"""
+
+from __future__ import annotations
+
+import re
+
+from ganger.core.ids import RunId, is_run_id
+
+TARGET = "refs/ganger/target"
+LANDING = "refs/ganger/landing"
+_NAME = re.compile(r"refs/ganger/(?:[A-Za-z0-9][A-Za-z0-9_./-]*)?")
+
+
+def candidate_ref(run: RunId) -> str:
+    """Name the ref that holds what a run handed in."""
+    assert is_run_id(run), run
+    return f"refs/ganger/candidate/{run}"
+
+
+def keep_prefix(run: RunId) -> str:
+    """Name the folder of refs that hold what was salvaged of a run."""
+    assert is_run_id(run), run
+    return f"refs/ganger/keep/{run}/"
+
+
+def train_ref(number: int) -> str:
+    """Name the ref of the `number`-th train."""
+    return f"refs/ganger/train/{number}"
+
+
+def checked_ref(name: str) -> str:
+    """Return `name`; AssertionError unless it is the name of a ref of the hub, or the beginning of one."""
+    if not _NAME.fullmatch(name) or ".." in name or "//" in name:
+        raise AssertionError(f"not a ref of the hub: {name!r}")
+    return name

@@ -1,0 +1,65 @@
+"""Liveness: what must hold when everything has come to rest, and what a living supervisor must not let pass."""
+
+from __future__ import annotations
+
+from ganger.core.loop import StopReason
+from ganger.core.model import EndKind
+from ganger.core.state import Item, State
+from ganger.testing.invariants import fail
+from ganger.testing.simulated_fleet import Config
+from ganger.testing.simulated_world import SimulatedWorld
+
+STALL_MARGIN = 1.1
+
+
+def check_stalled(state: State, now_ms: int, present_since_ms: int, world: SimulatedWorld) -> None:
+    """I-22: a worker that is silent for 1.1 times what it may be is being stopped, if a supervisor was there."""
+    for run in state.runs.values():
+        if not run.has_worker or run.worker is None or run.stop is not None:
+            continue
+        process = world.processes[run.worker.pid]
+        spec = state.items[run.item].spec
+        if not process.alive or run.report is not None or run.question or run.turn_due:
+            continue
+        since_ms = max(process.moved_ms, run.started_ms, present_since_ms)
+        if now_ms - since_ms > STALL_MARGIN * spec.silence_max_ms:
+            fail("I-22", f"{run.id} is silent for {now_ms - since_ms} ms, and {spec.silence_max_ms} ms are allowed")
+        if now_ms - max(run.started_ms, present_since_ms) > STALL_MARGIN * spec.wall_max_ms:
+            fail("I-22", f"{run.id} works for longer than {spec.wall_max_ms} ms")
+
+
+def check_rest(state: State, now_ms: int, stop: StopReason, world: SimulatedWorld, config: Config) -> None:
+    """I-20, I-21, I-12: each item has an end or a visible wait, each run a question, and nothing lives."""
+    alive = [process.run for process in world.processes.values() if process.alive]
+    if alive:
+        fail("I-12", f"the night is over ({stop}), and a worker of {alive[0]} lives")
+    for run in state.runs.values():
+        landing = state.landing
+        waits = run.question or (landing is not None and landing.question and run.accepted_seq)
+        if not waits:
+            fail("I-20", f"the night is over ({stop}), and {run.id} waits for nothing that a person sees")
+    for item in state.items.values():
+        if not is_at_rest(state, item, now_ms):
+            fail("I-20", f"the night is over ({stop}), and item {item.spec.id} has neither an end nor a reason to wait")
+    left = set(world.workspaces) - set(state.runs)
+    if left:
+        fail("I-10", f"the night is over ({stop}), and the workspace of {sorted(left)[0]} is still there")
+    if stop is StopReason.complete and not all(i.landed or i.withdrawn for i in state.items.values()):
+        fail("I-20", "the night is said to be complete, and something has not landed")
+    if config.answers and stop is StopReason.blocked and world.tidy:
+        fail("I-20", "the operator answers everything, and the night ends blocked")
+
+
+def is_at_rest(state: State, item: Item, now_ms: int) -> bool:
+    """Whether the item has landed, was given up or withdrawn, or waits for something that a person can see."""
+    if item.landed or item.withdrawn or item.stopped or item.run:
+        return True
+    if item.failures >= item.spec.attempts_max and item.last_end not in (None, EndKind.landed):
+        return True
+    if item.hold is not None and (item.hold.reason != "until" or now_ms < item.hold.until_ms):
+        return True
+    if any(not state.items[before].landed for before in item.spec.after if before in state.items):
+        return True
+    return any(state.runs[holder].question for holder in state.leases.overlapping(item.spec.scope)) or any(
+        state.landing is not None and state.landing.question for _ in state.leases.overlapping(item.spec.scope)
+    )

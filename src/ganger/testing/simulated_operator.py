@@ -1,0 +1,99 @@
+"""The person: answers after a while, changes their mind, and works in the same repository at the same time."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Protocol
+
+from msgspec.structs import replace
+
+from ganger.core import commands as cmd
+from ganger.core.model import EndKind, QuestionKind
+from ganger.core.state import State
+from ganger.service.fleet import Reply
+from ganger.testing.simulated_fleet import SCOPES
+from ganger.testing.simulated_git import HALF
+from ganger.testing.simulated_world import SimulatedWorld
+
+
+class Desk(Protocol):
+    """What the operator can reach."""
+
+    world: SimulatedWorld
+    added: cmd.AddPlan
+    """The plan as it was added last."""
+
+    def person(self, command: cmd.Command) -> Reply:
+        """Submit as a person."""
+        ...
+
+    def newest(self) -> State:
+        """The state as a person's command sees it; to be read at once."""
+        ...
+
+    def end_night(self) -> None:
+        """Tell the supervisor to stop the workers and leave."""
+        ...
+
+
+def answer(desk: Desk, rng: Random, willing: bool = False) -> None:
+    """Answer every open question; unless `willing`, sometimes with no."""
+    for question in sorted(desk.newest().questions.values(), key=lambda found: found.id):
+        choice = question.recommend or (question.options[0] if question.options else "yes")
+        if question.kind is QuestionKind.approve_landing and not willing and rng.random() < 0.3:
+            choice = "reject"
+        desk.person(cmd.AnswerQuestion(question.id, choice, "olga"))
+
+
+def act(desk: Desk, action: str, rng: Random) -> None:
+    """Do one of the things that operators do."""
+    state, world = desk.newest(), desk.world
+    match action:
+        case "stop":
+            if state.runs:
+                desk.person(cmd.StopRun(rng.choice(sorted(state.runs)), EndKind.stopped, "not now"))
+        case "retry":
+            desk.person(cmd.RetryItem(rng.choice(sorted(state.items))))
+        case "commit":
+            commit(world, rng)
+        case "force":
+            history = world.git.history(world.target)
+            world.operator_moves(rng.choice(history[-4:]))
+        case "dirty":
+            world.tidy = not world.tidy
+            world.stage.wake()
+        case "rebase":
+            world.rebasing = not world.rebasing
+        case "blocked":
+            world.blocked = not world.blocked
+        case "revise":
+            desk.added = revised(desk.added, state, rng)
+            desk.person(desk.added)
+        case "night":
+            desk.end_night()
+        case "kill":
+            world.kill_one(rng)
+
+
+def commit(world: SimulatedWorld, rng: Random) -> None:
+    """Commit something to the target, sometimes where a worker works too."""
+    files = dict(world.git.files(world.target))
+    path = rng.choice(("docs/r.txt", "a/p.txt", "b/q.txt", "shared/p.txt"))
+    half = f" {HALF}-0-left" if rng.random() < 0.2 else ""
+    files[path] = f"operator {world.stage.now_ms}{half}"
+    made = world.git.commit(files, (world.target,), f"operator {world.stage.now_ms}")
+    if world.git.check_state(made) == "passed":
+        world.operator_moves(made)
+
+
+def revised(added: cmd.AddPlan, state: State, rng: Random) -> cmd.AddPlan:
+    """Change the plan: another scope or priority, an item gone that nothing depends on, or the order of two."""
+    items = list(added.items)
+    place = rng.randrange(len(items))
+    spec, brief = items[place]
+    needed = {before for other, _ in items for before in other.after}
+    if len(items) > 1 and spec.id not in needed and rng.random() < 0.3:
+        del items[place]
+    else:
+        items[place] = replace(spec, scope=rng.choice(SCOPES), priority=rng.choice((1, 50, 200)), hold=None), brief
+    return replace(added, items=tuple(items), digest=f"digest of position {state.seq}")

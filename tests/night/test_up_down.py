@@ -1,0 +1,158 @@
+"""One supervisor a fleet: in the foreground and in the background, ended by words, by Ctrl-C and by signals."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+import pytest
+from builders import Fleet, ended
+
+SLOW = "echo $$ >> \"$(dirname \"$0\")/../pids\"\nsleep ${NAP:-1.5}\necho x >> src/$item.txt\ncommit work"
+
+
+@pytest.fixture
+def slow(fleet: Fleet) -> Fleet:
+    """A fleet whose two workers take a moment, and write down their process ids."""
+    fleet.begin()
+    fleet.shell_agent("default", SLOW)
+    fleet.configure()
+    fleet.item("a")
+    fleet.item("b")
+    return fleet
+
+
+def pids(fleet: Fleet) -> list[int]:
+    path = fleet.root / "pids"
+    return [int(pid) for pid in path.read_text().split()] if path.exists() else []
+
+
+def journal_types(fleet: Fleet) -> str:
+    return fleet.ganger("journal", "export").out
+
+
+def test_a_second_supervisor_is_told_who_holds_the_fleet(slow: Fleet) -> None:
+    plan = str(slow.plan())
+    night = slow.start("run", plan, "--trust")
+    slow.wait(lambda: len(pids(slow)) == 2)
+    policy = (slow.state / "policy.json").read_bytes()
+    before = slow.json("status")["seq"]
+    second = slow.ganger("run", plan, "--workers", "1")
+    assert second.code == 1, second
+    assert f"this fleet is supervised by pid {night.pid} on " in second.err
+    assert "(ganger run) since " in second.err
+    assert (slow.state / "policy.json").read_bytes() == policy
+    assert slow.json("status")["seq"] >= before
+    up = slow.ganger("up")
+    assert up.code in (0, 1), up
+    assert f"pid {night.pid} on" in up.both
+    done = ended(night)
+    assert done.code == 0, done
+    slow.assert_sound()
+
+
+def test_up_takes_plans_through_its_socket_and_down_ends_it(slow: Fleet) -> None:
+    assert slow.ganger("down").code == 2
+    up = slow.ganger("up", str(slow.plan("first")), "--trust")
+    assert up.code == 0, up
+    assert "plan first: 2 items, changed\nup: supervisor " in up.out
+    assert slow.json("status")["supervised"]
+    slow.items = []
+    slow.item("c")
+    again = slow.ganger("up", str(slow.plan("second")), "--trust")
+    assert again.code == 0, again
+    assert "plan second: 1 item, changed\nalready up: pid " in again.out
+    slow.wait(lambda: slow.statuses() == dict.fromkeys("abc", "landed"))
+    down = slow.ganger("down")
+    assert (down.code, down.out) == (0, "down; workers go on, ganger up finds them\n")
+    assert not slow.json("status")["supervised"]
+    assert slow.ganger("down").code == 1
+    assert not list(slow.state.glob("*.sock"))
+    slow.assert_sound()
+
+
+def test_down_leaves_the_workers_and_up_finds_them(slow: Fleet) -> None:
+    assert slow.ganger("up", str(slow.plan()), "--trust").code == 0
+    slow.wait(lambda: len(pids(slow)) == 2)
+    began = time.monotonic()
+    assert slow.ganger("down").code == 0
+    assert time.monotonic() - began < 10
+    assert slow.ganger("up").code == 0
+    slow.wait(lambda: slow.statuses() == {"a": "landed", "b": "landed"})
+    assert len(pids(slow)) == 2
+    assert slow.ganger("down").code == 0
+    slow.assert_sound()
+
+
+def test_down_now_stops_the_workers_and_keeps_their_work(fleet: Fleet) -> None:
+    fleet.begin()
+    fleet.shell_agent("default", "echo half >> src/$item.txt; echo $$ >> \"$(dirname \"$0\")/../pids\"; sleep 1000")
+    fleet.configure()
+    fleet.item("a")
+    assert fleet.ganger("up", str(fleet.plan()), "--trust").code == 0
+    fleet.wait(lambda: len(pids(fleet)) == 1)
+    down = fleet.ganger("down", "--now")
+    assert (down.code, down.out) == (0, "down\n")
+    fleet.assert_sound()
+    assert fleet.statuses() == {"a": "ready"}
+    run = fleet.runs("a")[0]
+    assert (run["ending"], run["counts"]) == ("interrupted", 0)
+    hub = str(fleet.state / "hub.git")
+    assert fleet.git("--git-dir", hub, "show", "refs/ganger/keep/a.1/tree:src/a.txt") == "a\nhalf"
+
+
+def test_ctrl_c_stops_the_workers_and_the_next_run_goes_on(fleet: Fleet) -> None:
+    fleet.begin()
+    first = "echo half >> src/$item.txt; echo $$ >> \"$(dirname \"$0\")/../pids\"\n[ $GANGER_RUN = $item.1 ] && sleep 1000"
+    fleet.shell_agent("default", f"{first}\ncommit work")
+    fleet.configure()
+    fleet.item("a", more="budget = { attempts_max = 1 }")
+    fleet.item("b", more="budget = { attempts_max = 1 }")
+    plan = str(fleet.plan())
+    night = fleet.start("run", plan, "--trust")
+    fleet.wait(lambda: len(pids(fleet)) == 2)
+    night.send_signal(signal.SIGINT)
+    done = ended(night)
+    assert done.code == 130, done
+    assert "stopping the workers and keeping their work" in done.err
+    assert done.out.startswith("interrupted: 0 of 2 items landed on main\n")
+    fleet.assert_sound()
+    assert sorted(fleet.hub_refs("refs/ganger/keep/")) == [f"refs/ganger/keep/{item}.1/{what}" for item in "ab" for what in ("head", "tree")]
+    again = fleet.ganger("run", plan)
+    assert again.code == 0, again
+    assert [[run["ending"] for run in fleet.runs(item)] for item in "ab"] == [["interrupted", "landed"]] * 2
+    fleet.assert_sound()
+
+
+def test_sigterm_leaves_the_workers_to_the_next_run(slow: Fleet) -> None:
+    plan = str(slow.plan())
+    night = slow.start("run", plan, "--trust")
+    slow.wait(lambda: len(pids(slow)) == 2)
+    night.send_signal(signal.SIGTERM)
+    done = ended(night)
+    assert done.code == 130, done
+    assert set(pids(slow)) <= set(slow.processes())
+    again = slow.ganger("run", plan)
+    assert again.code == 0, again
+    assert len(pids(slow)) == 2
+    assert [run["ending"] for item in "ab" for run in slow.runs(item)] == ["landed", "landed"]
+    slow.assert_sound()
+
+
+def test_a_second_ctrl_c_does_not_wait(fleet: Fleet) -> None:
+    fleet.begin()
+    fleet.shell_agent("default", "trap '' TERM; echo $$ >> \"$(dirname \"$0\")/../pids\"; while :; do sleep 1; done")
+    fleet.configure(recovery='backoff = "0s"\nstop_grace = "4s"\n')
+    fleet.item("a")
+    plan = str(fleet.plan())
+    night = fleet.start("run", plan, "--trust")
+    fleet.wait(lambda: len(pids(fleet)) == 1)
+    night.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    night.send_signal(signal.SIGINT)
+    done = ended(night)
+    assert done.code == 130, done
+    fleet.write({"../agents/default.sh": "exit 3\n"})
+    assert fleet.ganger("stop", "a").code in (0, 1)
+    fleet.ganger("run", plan)
+    fleet.assert_sound()
