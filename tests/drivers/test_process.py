@@ -2,7 +2,6 @@
 
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -594,9 +593,8 @@ class TestWithoutProc:
 
 
 @linux
-def test_starting_is_quick_and_keeps_nothing_open(tmp_path):
+def test_starting_keeps_nothing_open(tmp_path):
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(20):
         run(tmp_path, "true")
     assert len(os.listdir("/proc/self/fd")) == before
-    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 500_000

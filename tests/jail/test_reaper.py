@@ -41,7 +41,14 @@ def tag(tmp_path):
 
 
 def living(tag):
-    """Numbers of the processes that have `tag` as an argument and are not zombies."""
+    """Numbers of the processes that have `tag` as an argument and are not zombies.
+
+    Looked for several times: each process of a chain of forks lives too short for one look to see it.
+    """
+    return next((found for _ in range(40) if (found := _seen(tag))), [])
+
+
+def _seen(tag):
     found = []
     for name in os.listdir("/proc"):
         try:

@@ -98,7 +98,9 @@ class Fleet:
 
     def landed_items(self) -> list[str]:
         """The items of the merge commits on `main`, oldest first: one for each landing."""
-        printed = self.git("log", "--first-parent", "--reverse", "--format=%(trailers:key=Ganger-Item,valueonly)", "main")
+        printed = self.git(
+            "log", "--first-parent", "--reverse", "--format=%(trailers:key=Ganger-Item,valueonly)", "main"
+        )
         return [line for line in printed.splitlines() if line]
 
     # Configuration and plan
@@ -131,12 +133,14 @@ class Fleet:
         """Write the plan of the items so far, outside the repository."""
         path = self.root / f"{name}.toml"
         checks = "" if "checks" in "".join(self.items) else 'checks = ["unit"]\n'
-        path.write_text(f"[plan]\nid = {quoted(name)}\ntitle = \"A night\"\n{checks}\n" + "\n".join(self.items))
+        path.write_text(f'[plan]\nid = {quoted(name)}\ntitle = "A night"\n{checks}\n' + "\n".join(self.items))
         return path
 
     # Commands
 
-    def start(self, *args: str, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> subprocess.Popen[bytes]:
+    def start(
+        self, *args: str, env: Mapping[str, str] | None = None, cwd: Path | None = None
+    ) -> subprocess.Popen[bytes]:
         """Start a command; whoever calls this waits for it, or else `close` ends it."""
         process = subprocess.Popen(
             [*GANGER, *args],
@@ -238,7 +242,7 @@ def ended(process: subprocess.Popen[bytes], timeout: float = 120) -> Done:
 
 
 def everybody(root: str) -> dict[int, str]:
-    """Living processes that name `root` in their environment or command line, stand in it, or have a file of it open."""
+    """Living processes that name `root` in environment or command line, stand in it, or have a file of it open."""
     wanted = os.fsencode(root)
     found = {}
     for name in os.listdir("/proc"):

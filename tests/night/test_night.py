@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from builders import Done, Fleet, ended
@@ -25,12 +24,12 @@ printf '%s' "$GANGER_BRIEF" > src/asks.txt; commit work; ganger done
 """,
     "twice": """
 echo x >> src/twice.txt; commit work
-for said in one one two; do ganger done --summary $said; echo $? >> src/twice.codes; done
-mv src/twice.codes "$TMPDIR/../codes"
+for said in one one two; do ganger done --summary $said; echo $? >> "$TMPDIR/../codes"; done
 """,
     "idle": "echo I am finished",
     "clash": "echo x > src/$item.new; commit work",
 }
+RECOVERY = 'backoff = "0s"\nbackoff_max = "0s"\nlinger = "20s"\nstop_grace = "300ms"\n'
 CHECK = "sh -c 'test ! -e src/left.new || test ! -e src/right.new'"
 ONE_TRY = "budget = { attempts_max = 1 }"
 LANDED = {"first", "second", "pair-1", "pair-2", "loose", "crash", "fork", "asks", "twice"}
@@ -43,7 +42,7 @@ def lay_out(fleet: Fleet) -> Path:
     fleet.begin({"README": "hello\n", "src/loose/old.txt": "", **{f"src/{name}.txt": f"{name}\n" for name in names}})
     for name, script in AGENTS.items():
         fleet.shell_agent(name, script)
-    fleet.configure(checks={"unit": CHECK}, fleet="workers_max = 6\n")
+    fleet.configure(checks={"unit": CHECK}, fleet="workers_max = 6\n", recovery=RECOVERY)
     fleet.item("first", agent="honest")
     fleet.item("second", agent="second", more='after = ["first"]')
     for name in ("pair-1", "pair-2"):
@@ -116,10 +115,12 @@ def _assert_records(fleet: Fleet) -> None:
     assert "outside the scope" in fleet.ganger("why", "outside").out or "scope" in fleet.ganger("why", "outside").out
     kept = fleet.hub_refs("refs/ganger/keep/")
     assert set(kept.values()) == {"commit"}
-    listed = [ref for item in fleet.statuses() for run in fleet.runs(item) for ref in json.loads(run["kept"])]
+    listed = [ref for item in fleet.statuses() for run in fleet.runs(item) for ref in run["kept"]]
     assert listed
     assert set(listed) <= set(kept)
-    assert "half" in fleet.git("--git-dir", str(fleet.state / "hub.git"), "show", "refs/ganger/keep/crash.1/tree:src/crash.txt")
+    assert "half" in fleet.git(
+        "--git-dir", str(fleet.state / "hub.git"), "show", "refs/ganger/keep/crash.1/tree:src/crash.txt"
+    )
     runs = {run["id"] for item in fleet.statuses() for run in fleet.runs(item)}
     trashed = {entry.name.partition("-")[2] for entry in (fleet.state / "trash").iterdir()}
     assert runs <= trashed

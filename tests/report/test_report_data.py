@@ -11,8 +11,9 @@ import pytest
 from report_builder import BEGIN_MS, LEASE_MS, MIN, Night, commit, full_night, spec
 
 from ganger.core import commands as cmd
-from ganger.core.ids import ItemId
-from ganger.core.model import CheckState, EndKind
+from ganger.core.events import QuestionAsked
+from ganger.core.ids import ItemId, QuestionId
+from ganger.core.model import CheckState, EndKind, Question, QuestionKind
 from ganger.core.policy import Policy
 from ganger.report.data import collect
 from ganger.report.numbers import parallel_text, workers_peak
@@ -122,6 +123,7 @@ def test_what_is_still_open(data: ReportData) -> None:
     assert states["mail"] == ("cooling", "failed (the worker exited with status 3); offered again in 2 min")
     assert states["slow"] == ("running", "slow.1: its worker works for 9 min 09 s")
     assert states["rest"] == ("ready", "could start")
+    assert states["docs"][1].startswith("could start; its last run was superseded: does not merge")
     assert states["logout"] == ("held", "stopped: the library is missing")
     assert states["perf"][1] == "could start; its last run timed out: the worker took longer than 2700 s"
 
@@ -359,6 +361,57 @@ def test_whether_working_side_by_side_paid(work: int, wall: int, said: str) -> N
     assert said in parallel_text(work * MIN, wall * MIN, 0, 3, Counter())
     held = parallel_text(work * MIN, wall * MIN, 0, 3, Counter({"a.1": 4}))
     assert ("mostly behind a.1" in held) == ("little" in said or "not" in said)
+
+
+def test_a_check_that_a_train_did_not_repeat_is_counted_once(empty: Night) -> None:
+    empty.plan(spec("a"))
+    run = empty.grant("a")
+    empty.done(run, "done", 1)
+    known = empty.result(run)
+    empty.evidence(run, known)
+    empty.landing(empty.train(run, checks=(known,)))
+    numbers = told(empty).numbers
+    assert (numbers.checks, numbers.tests) == (1, 42)
+
+
+def test_an_item_that_landed_is_not_held_up(empty: Night) -> None:
+    empty.plan(spec("a"), spec("b"), spec("c"))
+    run = empty.accepted("b")
+    after = (ItemId("a"),)
+    empty.plan(spec("a"), spec("b", after=after), spec("c", after=after), digest="2")
+    empty.land(run)
+    empty.ask(empty.grant("a"), "Which?")
+    (one,) = told(empty).blocked
+    assert one.held_up == ("c",)
+    assert one.do == (("ganger answer q1 'YOUR ANSWER'", "in your own words"),)
+
+
+def test_an_item_that_its_plan_dropped_is_not_told_but_its_work_is(empty: Night) -> None:
+    empty.plan(spec("a"), spec("b"))
+    empty.stop(empty.grant("a"), EndKind.interrupted, "the night was ended", 5)
+    empty.plan(spec("b"), digest="2")
+    data = told(empty)
+    assert [one.item.id for one in data.still_open] == ["b"]
+    assert [(turn.run, turn.end) for turn in data.turns] == [("a.1", TurnEnd.cut)]
+    assert [one.item.title for one in data.spent] == ["The a item"]
+
+
+def test_an_old_question_is_still_told(empty: Night) -> None:
+    empty.plan(spec("a"), spec("b"))
+    empty.ask(empty.grant("a"), "Which?", "this", "that")
+    empty.land(empty.accepted("b", 5, 300))
+    (one,) = told(empty, since_ms=empty.now_ms - MIN).blocked
+    assert one.question == "q1" and one.source.seqs
+
+
+def test_an_old_question_of_the_fleet_itself_is_told(empty: Night) -> None:
+    asked = Question(QuestionId("q1"), QuestionKind.trust, "Trust ganger.toml?", ("yes", "no"), asked_ms=empty.now_ms)
+    with empty.store.writing() as writing:
+        writing.append((QuestionAsked(asked),), "supervisor")
+    empty.now_ms += 600 * MIN
+    empty.supervisor(1)
+    (one,) = told(empty, since_ms=empty.now_ms - MIN).blocked
+    assert (one.item, one.question, len(one.source.seqs)) == (None, "q1", 1)
 
 
 def test_options_that_a_shell_would_read_are_quoted(empty: Night) -> None:

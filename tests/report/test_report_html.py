@@ -224,13 +224,16 @@ def test_every_element_of_the_picture_has_words(page: Page) -> None:
 
 
 def test_a_log_that_is_gone_is_not_linked(tmp_path: Path) -> None:
+    tmp_path /= "state"
     night = Night(tmp_path)
     night.plan(spec("a"), spec("b"))
     night.land(night.accepted("a"))
     (tmp_path / "runs/a.1/turn-1/checks/unit.log").unlink()
     run = night.grant("b")
     night.done(run, "", 1)
-    night.evidence(run, night.result(run, log="../../etc/passwd"), changed=("src/b/x",))
+    (tmp_path.parent / "outside.log").write_text("not ours")
+    checks = [night.result(run, f"c{n}", log=log) for n, log in enumerate(("../outside.log", "/etc/passwd", "runs"))]
+    night.evidence(run, *checks, changed=("src/b/x",))
     links = Page(page_of(night)).root.links()
     night.close()
     assert {link for link in links if not link.startswith("#")} == {

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from ganger.cli.main import App
-from ganger.cli.output import NO, YES, clock, say, say_json, tell, tell_error
+from ganger.cli.output import NO, YES, clock, plain, say, say_json, tell, tell_error
 from ganger.core import commands as cmd
 from ganger.core.ids import ItemId, QuestionId, RunId, is_question_id, is_run_id
 from ganger.core.model import EndKind, Refusal, RefusalCode
@@ -39,7 +39,7 @@ def overview(app: App) -> int:
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
 @click.pass_obj
 def inbox(app: App, as_json: bool) -> int:
     """List what waits for you, landings first, then questions of workers, oldest first.
@@ -52,7 +52,7 @@ def inbox(app: App, as_json: bool) -> int:
     finally:
         reader.close()
     if as_json:
-        say_json("ganger.inbox", {"questions": [{**q._asdict(), "options": json.loads(q.options)} for q in questions]})
+        say_json("ganger.inbox", {"questions": [plain(question) for question in questions]})
     elif questions:
         _print_questions(questions)
     else:
@@ -97,7 +97,7 @@ def answer(app: App, question: str, choice: str) -> int:
 
 @click.command()
 @click.argument("run_or_item")
-@click.option("--reason", default="stopped by hand")
+@click.option("--reason", default="stopped by hand", help="Why; it is shown wherever the run is.")
 @click.pass_obj
 def stop(app: App, run_or_item: str, reason: str) -> int:
     """Stop a run (login.2), or the live run of an item; its work is kept, and the item waits for `ganger retry`."""

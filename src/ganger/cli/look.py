@@ -11,7 +11,7 @@ import click
 import msgspec
 
 from ganger.cli.main import App
-from ganger.cli.output import NO, YES, clock, say, say_json, span, table, tell_error
+from ganger.cli.output import NO, YES, clock, plain, say, say_json, span, table, tell_error
 from ganger.core.ids import Commit, is_question_id, is_run_id
 from ganger.core.model import Evidence, ItemSpec, Rung, Verdict
 from ganger.core.verdict import needed_rung
@@ -65,7 +65,7 @@ def _evidence(turn: TurnRow) -> Evidence | None:
 
 @click.command()
 @click.argument("ref")
-@click.option("--json", "as_json", is_flag=True)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
 @click.pass_obj
 def show(app: App, ref: str, as_json: bool) -> int:
     """Show REF: an item, a run (login.2), a question (q7), or a commit that a train tested."""
@@ -85,7 +85,7 @@ def _show_item(looking: _Looking, item: ItemRow, as_json: bool) -> int:
     if as_json:
         say_json(
             "ganger.item",
-            {**item._asdict(), "spec": msgspec.to_builtins(spec), "runs": [run._asdict() for run in runs]},
+            {**plain(item), "spec": msgspec.to_builtins(spec), "runs": [plain(run) for run in runs]},
         )
         return YES
     say(f"{item.id}: {item.title}")
@@ -109,7 +109,7 @@ def _show_item(looking: _Looking, item: ItemRow, as_json: bool) -> int:
 def _show_run(looking: _Looking, run: RunRow, as_json: bool) -> int:
     turns = looking.reader.turns(run.id)
     if as_json:
-        say_json("ganger.run", {**run._asdict(), "turns": [turn._asdict() for turn in turns]})
+        say_json("ganger.run", {**plain(run), "turns": [plain(turn) for turn in turns]})
         return YES
     say(f"{run.id}: {run.status}, agent {run.agent}, token {run.token}, base {run.base[:12]}")
     if run.reason:
@@ -129,7 +129,7 @@ def _show_question(looking: _Looking, ref: str, as_json: bool) -> int:
     if question is None:
         raise UsageError(f"there is no question {ref}", "ganger inbox lists the open ones")
     if as_json:
-        say_json("ganger.question", question._asdict())
+        say_json("ganger.question", {"question": plain(question)})
     else:
         _print_question(question)
     return YES
@@ -151,7 +151,7 @@ def _show_commit(looking: _Looking, ref: str, as_json: bool) -> int:
     if row is None:
         raise UsageError(f"nothing is called {ref!r}, and no train tested such a commit")
     if as_json:
-        say_json("ganger.train", row._asdict())
+        say_json("ganger.train", plain(row))
         return YES
     runs = msgspec.json.decode(row.runs, type=list[str])
     say(f"{row.new}: train of {', '.join(runs)} on {row.old[:12]}, {'passed' if row.passed else 'failed'}")
@@ -162,7 +162,7 @@ def _show_commit(looking: _Looking, ref: str, as_json: bool) -> int:
 
 @click.command()
 @click.argument("ref")
-@click.option("--json", "as_json", is_flag=True)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
 @click.pass_obj
 def why(app: App, ref: str, as_json: bool) -> int:
     """Show the verdict on an item or run: the rung it reached, the evidence, and what is missing for the next.
@@ -247,7 +247,7 @@ def _why_text(
 
 @click.command()
 @click.argument("item_id", metavar="ITEM")
-@click.option("--json", "as_json", is_flag=True)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
 @click.pass_obj
 def verify(app: App, item_id: str, as_json: bool) -> int:
     """Say by the exit code whether ITEM is on the target: recorded with evidence, and still contained in the branch.
@@ -353,7 +353,9 @@ def _print_from(path: Path, at: int) -> int:
 @click.command()
 @click.option("--out", type=click.Path(path_type=Path), help="Write the page here instead of into the state directory.")
 @click.option("--text", "as_text", is_flag=True, help="Print the report instead of writing the page.")
-@click.option("--since", "since_h", type=float, default=0.0, help="Only the last so many hours.")
+@click.option(
+    "--since", "since_h", type=click.FloatRange(0, 1_000_000), default=0.0, help="Only the last so many hours."
+)
 @click.pass_obj
 def report(app: App, out: Path | None, as_text: bool, since_h: float) -> int:
     """Write the morning report as one self-contained page, and print where it is."""
@@ -369,7 +371,10 @@ def report(app: App, out: Path | None, as_text: bool, since_h: float) -> int:
             say(render_text(data, _width()))
             return YES
         path = out or looking.state_dir / "reports" / "report.html"
-        say(str(write(looking.reader, looking.state_dir, path, since_ms=since_ms)))
+        try:
+            say(str(write(looking.reader, looking.state_dir, path, since_ms=since_ms)))
+        except OSError as error:
+            raise UsageError(f"{path} cannot be written: {error.strerror}", "name another place with --out") from error
     return YES
 
 

@@ -11,8 +11,8 @@ from typing import Any
 import click
 
 from ganger import __version__
-from ganger.cli.output import FAULT, INTERRUPTED, USAGE, tell_error
-from ganger.errors import GangerError
+from ganger.cli.output import FAULT, INTERRUPTED, USAGE, tell, tell_error
+from ganger.errors import GangerError, UsageError
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "start": ("init", "doctor", "demo"),
@@ -140,11 +140,19 @@ def tree(ctx: click.Context, start: Path, state_override: str) -> None:
 
     Without a command: what runs and what needs you.
     """
-    ctx.obj = App(start, state_override)
+    ctx.obj = App(_absolute(start), state_override)
     if ctx.invoked_subcommand is None:
         from ganger.cli.act import overview
 
         ctx.exit(overview(ctx.obj))
+
+
+def _absolute(start: Path) -> Path:
+    """The directory to work in, by the name that messages are to give it; UsageError when ours was removed."""
+    try:
+        return start.absolute()
+    except OSError as error:
+        raise UsageError(f"the current directory is gone: {error.strerror}", "go to one that is there") from error
 
 
 def main(args: list[str]) -> int:
@@ -153,6 +161,9 @@ def main(args: list[str]) -> int:
         result = tree.main(args=args, prog_name="ganger", standalone_mode=False)
     except click.exceptions.Exit as ended:
         return ended.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        tell(error.format_message())
+        return USAGE
     except click.UsageError as error:
         where = error.ctx.command_path if error.ctx is not None else "ganger"
         tell_error(error.format_message(), f"{where} --help")

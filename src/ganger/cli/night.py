@@ -83,7 +83,7 @@ def run(
     if dry_run:
         return _dry_run(parts, plan)
     _agree(parts, (plan,), trusted)
-    with _fleet(parts) as fleet, wiring.supervising(parts.state_dir, "run"):
+    with wiring.supervising(parts.state_dir, "run"), _fleet(parts) as fleet:
         reply = fleet.submit(wiring.add_plan(plan), wiring.person())
         if isinstance(reply, Refusal):
             raise UsageError(f"plan {plan.id}: {reply.reason}", reply.way)
@@ -116,7 +116,7 @@ def _check_agents(parts: wiring.Parts, plan: Plan) -> None:
 
 def _agree(parts: wiring.Parts, plans: tuple[Plan, ...], trusted: bool) -> None:
     """Have a person agree to what will be executed on this machine, once per content."""
-    place.prepare(parts.state_dir, parts.repository.common_dir)
+    place.check(parts.state_dir, parts.repository.common_dir)
     digest = wiring.require_trust(parts, plans)
     if not digest:
         return
@@ -126,6 +126,7 @@ def _agree(parts: wiring.Parts, plans: tuple[Plan, ...], trusted: bool) -> None:
             tell(f"  {line}")
         if not (sys.stdin.isatty() and click.confirm("\nRun them?", err=True)):
             raise UsageError("nobody has agreed to these commands", "look at them, then add --trust")
+    place.prepare(parts.state_dir, parts.repository.common_dir)
     trust.trust(parts.state_dir, digest, wiring.person())
 
 
@@ -178,7 +179,7 @@ def _tick_until_over(fleet: Fleet, supervisor: Supervisor, stays: bool) -> StopR
     supervisor.stays = stays
     reason = supervisor.run()
     fleet.submit(cmd.RecordSupervisor(os.getpid(), host, __version__, reason.value), ACTOR)
-    if supervisor.effects_under_way:
+    if supervisor.cut_off:
         tell("left while checks were running; the next supervisor runs them again")
         sys.stdout.flush()
         sys.stderr.flush()
@@ -224,21 +225,30 @@ def _door(parts: wiring.Parts, supervisor: Supervisor) -> Iterator[None]:
 
 def _farewell(parts: wiring.Parts, reason: StopReason) -> None:
     """Say how the night ended and where the report is."""
-    from ganger.report.html import write
-
     reader = Reader(parts.state_dir / place.JOURNAL)
     try:
         counts, questions = reader.counts(wall_ms()), len(reader.questions())
-        path = write(reader, parts.state_dir, parts.state_dir / "reports" / "report.html")
+        total = sum(counts.values()) - counts.get("withdrawn", 0)
+        say(f"{reason.value}: {counts.get('landed', 0)} of {plural(total, 'item')} landed on {parts.policy.target}")
+        if counts.get("given_up"):
+            say(f"{plural(counts['given_up'], 'item')} given up: the report says why")
+        if questions:
+            say(f"{plural(questions, 'question')} for you: ganger inbox")
+        _report(parts, reader)
     finally:
         reader.close()
-    total = sum(counts.values()) - counts.get("withdrawn", 0)
-    say(f"{reason.value}: {counts.get('landed', 0)} of {plural(total, 'item')} landed on {parts.policy.target}")
-    if counts.get("given_up"):
-        say(f"{plural(counts['given_up'], 'item')} given up: the report says why")
-    if questions:
-        say(f"{plural(questions, 'question')} for you: ganger inbox")
-    say(f"report: {path}")
+
+
+def _report(parts: wiring.Parts, reader: Reader) -> None:
+    """Write the report; what hinders that takes nothing away from how the night ended."""
+    from ganger.report.html import write
+
+    try:
+        path = write(reader, parts.state_dir, parts.state_dir / "reports" / "report.html")
+    except OSError as error:
+        tell(f"the report could not be written: {error.strerror}; ganger report tries again")
+    else:
+        say(f"report: {path}")
 
 
 def _dry_run(parts: wiring.Parts, plan: Plan) -> int:
@@ -285,6 +295,9 @@ def up(app: App, plan_files: tuple[Path, ...], trusted: bool, foreground: bool) 
     """Start a supervisor in the background, which works through all plans and stays until `ganger down`.
 
     The plans named are added first; with a supervisor already up, that is all that happens.
+
+    Exit status: 0 it is up, and the plans are added; 1 no plan is named and another supervisor holds the fleet, or
+    it did not start; 2 plan, configuration or repository are wrong.
     """
     parts = wiring.gather(app.start, os.environ, app.state_override, {})
     plans = tuple(wiring.usable_plan(parts, _plan_path(path))[0] for path in plan_files)
@@ -292,14 +305,18 @@ def up(app: App, plan_files: tuple[Path, ...], trusted: bool, foreground: bool) 
         _check_agents(parts, plan)
     _agree(parts, plans, trusted)
     if foreground:
-        with _fleet(parts) as fleet, wiring.supervising(parts.state_dir, "up"):
+        with wiring.supervising(parts.state_dir, "up"), _fleet(parts) as fleet:
             supervise(parts, fleet, Intent(), shown=False, stays=True)
         return YES
-    with _fleet(parts):
-        pass
+    supervised = wiring.is_supervised(parts.state_dir)
+    if supervised and not plans:
+        raise wiring.held_elsewhere(parts.state_dir)
+    if not supervised:
+        with _fleet(parts):
+            pass
     for plan in plans:
         _add(parts, plan)
-    if wiring.is_supervised(parts.state_dir):
+    if supervised:
         say(f"already up: {wiring.holder(parts.state_dir)}")
         return YES
     return _start_background(app, parts)

@@ -28,7 +28,7 @@ def config() -> None:
 
 
 @config.command()
-@click.option("--json", "as_json", is_flag=True)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
 @click.pass_obj
 def explain(app: App, as_json: bool) -> int:
     """Show the effective value of every setting, and where it comes from."""
@@ -48,7 +48,7 @@ def explain(app: App, as_json: bool) -> int:
 
 
 @click.command("exit-codes")
-@click.option("--json", "as_json", is_flag=True)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
 def exit_codes(as_json: bool) -> int:
     """Print what each exit code means, command by command."""
     if as_json:

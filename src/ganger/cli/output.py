@@ -15,6 +15,8 @@ from ganger.report.safe import printable
 
 YES, NO, USAGE, FIRST, SECOND, BLOCKED, RACE, FAULT, INTERRUPTED = 0, 1, 2, 3, 4, 5, 6, 70, 130
 
+JSON_COLUMNS = {"scope", "kept", "todos", "report", "verdict", "evidence", "options", "runs", "checks", "conflicts"}
+
 
 def say(text: str = "") -> None:
     """Print a line of data, made harmless."""
@@ -28,7 +30,17 @@ def tell(text: str) -> None:
 
 def say_json(kind: str, value: dict[str, Any]) -> None:
     """Print one JSON object; `kind` and its version come first, so that a reader knows what it holds."""
+    assert not {"kind", "version"} & value.keys(), kind
     sys.stdout.write(json.dumps({"kind": kind, "version": 1, **value}, ensure_ascii=True) + "\n")
+
+
+def plain(row: Any) -> dict[str, Any]:
+    """A row of the tables as values for `say_json`: columns that hold JSON are read, and null where there is none."""
+    return {name: _read(value) if name in JSON_COLUMNS else value for name, value in row._asdict().items()}
+
+
+def _read(text: str) -> Any:
+    return json.loads(text) if text else None
 
 
 def tell_error(message: str, hint: str = "") -> None:

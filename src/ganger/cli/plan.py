@@ -23,7 +23,7 @@ def plan() -> None:
 
 @plan.command()
 @click.argument("path", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
 @click.pass_obj
 def lint(app: App, path: Path, as_json: bool) -> int:
     """Report every fault of the plan at PATH at once, each with its line.
@@ -70,7 +70,7 @@ def show(app: App, path: Path) -> int:
 
 @plan.command()
 @click.argument("plan_id", metavar="[PLAN]", default="")
-@click.option("--json", "as_json", is_flag=True)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
 @click.pass_obj
 def board(app: App, plan_id: str, as_json: bool) -> int:
     """Show every item with what was claimed of it and what was seen."""

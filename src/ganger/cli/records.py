@@ -69,7 +69,7 @@ def _line(entry: Entry) -> str:
 
 
 @journal.command()
-@click.option("--json", "as_json", is_flag=True)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
 @click.pass_obj
 def verify(app: App, as_json: bool) -> int:
     """Check every entry's checksum and the hash chain, from the first to the last.

@@ -69,7 +69,7 @@ class Finding(Struct, frozen=True):
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
 @click.option("--fix", is_flag=True, help="Mend what can be mended without asking: rebuild stale tables.")
 @click.pass_obj
 def doctor(app: App, as_json: bool, fix: bool) -> int:
@@ -177,7 +177,7 @@ def _tables(store: Store, parts: wiring.Parts, fix: bool) -> Finding:
 @click.command()
 @click.option("--keep", type=click.Path(path_type=Path), help="Work in this new folder and keep it.")
 @click.option("--offline", is_flag=True, help="Use the bundled library instead of one from the package index.")
-@click.option("--workers", type=click.IntRange(1, 64), default=4)
+@click.option("--workers", type=click.IntRange(1, 64), default=4, help="Most workers at once.")
 def demo(keep: Path | None, offline: bool, workers: int) -> int:
     """Run a whole night on a real library: honest codemods, and agents that lie, crash, hang and ask.
 

@@ -24,7 +24,7 @@ SUPERVISOR_LOCK = "supervisor.lock"
 
 def main(args: list[str]) -> int:
     """Parse `args` and print the status; returns the exit status."""
-    start, override, as_json = Path.cwd(), "", False
+    start, override, as_json = Path(), "", False
     rest = list(args)
     while rest:
         word = rest.pop(0)

@@ -67,10 +67,20 @@ def my_work() -> int:
 
 @click.command()
 @click.option("--summary", default="", help="What you did, in a few sentences.")
-@click.option("--outcome", type=click.Choice([outcome.value for outcome in Outcome]), default="completed")
+@click.option(
+    "--outcome",
+    type=click.Choice([outcome.value for outcome in Outcome]),
+    default="completed",
+    help="What there is: a change, something to read, a proposal, or nothing to do.",
+)
 @click.option("--evidence", multiple=True, help="Where it can be seen; repeatable.")
 @click.option("--recommended", multiple=True, help="What should be done next; repeatable.")
-@click.option("--scope-confidence", type=click.Choice(["clear", "unclear"]), default="clear")
+@click.option(
+    "--scope-confidence",
+    type=click.Choice(["clear", "unclear"]),
+    default="clear",
+    help="Whether it was clear what was wanted.",
+)
 def done(
     summary: str, outcome: str, evidence: tuple[str, ...], recommended: tuple[str, ...], scope_confidence: str
 ) -> int:

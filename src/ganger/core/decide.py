@@ -154,7 +154,9 @@ def _choice_refusal(question: Question, choice: str) -> Refusal | None:
         return Refusal(RefusalCode.invalid, f"the answer to {question.id} is empty")
     if question.kind is QuestionKind.worker or choice in question.options:
         return None
-    return Refusal(RefusalCode.invalid, f"{choice!r} is no answer to {question.id}", " | ".join(question.options))
+    return Refusal(
+        RefusalCode.invalid, f"{choice!r} is no answer to {question.id}", f"one of: {' | '.join(question.options)}"
+    )
 
 
 def _evidence(state: State, command: cmd.RecordEvidence, policy: Policy) -> Decision:

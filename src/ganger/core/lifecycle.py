@@ -178,10 +178,10 @@ def _report(state: State, run_id: RunId, token: Token, report: Report) -> Decide
         return _too_long("summary", len(report.summary), cmd.SUMMARY_CHARS_MAX)
     if run.report == report:
         return ()
-    if _has_spoken(run):
-        return Refusal(RefusalCode.conflict, f"{run.id} has already made its report for this turn", "end the turn")
     if run.question:
         return Refusal(RefusalCode.wrong_state, f"{run.id} waits for the answer to {run.question}", "end the turn")
+    if _has_spoken(run):
+        return Refusal(RefusalCode.conflict, f"{run.id} has already made its report for this turn", "end the turn")
     return (ev.RunReported(run.id, run.turn_speaking, report),)
 
 

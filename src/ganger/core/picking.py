@@ -7,7 +7,6 @@ overtake it for ever; not so one that waits for a person's answer, which may tak
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import islice
 from typing import TypeAlias
 
 from msgspec import Struct
@@ -20,9 +19,10 @@ from ganger.core.patterns import ScopeIndex
 from ganger.core.policy import Policy
 from ganger.core.state import Item, State
 
-
-Refused: TypeAlias = dict[tuple[tuple[str, ...], LeaseMode], Refusal]
-"""What was answered for a scope in this tick."""
+Answer: TypeAlias = tuple[Refusal | None, bool]
+"""Why a scope cannot be had now (None: it can), and whether that waits for a person."""
+Answers: TypeAlias = dict[tuple[tuple[str, ...], LeaseMode], Answer]
+"""The scopes that were refused in this tick."""
 
 
 class Pick(Struct, frozen=True):
@@ -35,42 +35,47 @@ class Pick(Struct, frozen=True):
 def pick(state: State, room: int, now_ms: int, policy: Policy, intent: Intent) -> Iterator[Pick]:
     """Go through the ready items of this night in order until `room` of them are offered.
 
-    Ends early when no worker may be started at all, and after `pick_scan_max` items, so that one tick stays short
-    however many items are ready.
+    Ends early when no worker may be started at all, and after `pick_scan_max` items whose scopes had to be looked at,
+    so that one tick stays short however many items are ready. What waits for its time or for a person does not count:
+    it may do so all night, and others would never be looked at.
     """
     if room <= 0 or hours_refusal(now_ms, policy) is not None:
         return
     reserved: ScopeIndex[RunId] = ScopeIndex(state.rules)
-    refused: Refused = {}
-    ours = (state.items[item_id] for _, _, item_id in state.ready if wanted(state.items[item_id], intent))
-    for item in islice(ours, policy.pick_scan_max):
+    refused: Answers = {}
+    looked = 0
+    for _, _, item_id in state.ready:
+        item = state.items[item_id]
+        if not wanted(item, intent):
+            continue
         refusal = item_refusal(state, item, now_ms)
         if refusal is None:
-            refusal = _scope_refusal(state, item, now_ms, reserved, refused)
+            refusal, for_person = _ask_for_scope(state, item, now_ms, reserved, refused)
             room -= refusal is None
+            looked += not for_person
         yield Pick(item, refusal)
-        if not room:
+        if not room or looked >= policy.pick_scan_max:
             return
 
 
-def _scope_refusal(
-    state: State,
-    item: Item,
-    now_ms: int,
-    reserved: ScopeIndex[RunId],
-    refused: Refused,
-) -> Refusal | None:
+def _ask_for_scope(state: State, item: Item, now_ms: int, reserved: ScopeIndex[RunId], refused: Answers) -> Answer:
     """Answer for the scope, and reserve it where it is taken or waited for: within one tick that only grows."""
     scope, mode = item.spec.scope, item.spec.mode
     known = refused.get((scope, mode))
     if known is not None:
         return known
     refusal = overlap_refusal(state, item, now_ms, reserved)
+    for_person = refusal is not None and _waits_for_person(state, item)
     if refusal is not None:
-        refused[scope, mode] = refusal
-    if refusal is None or not any(waits_for_person(state, holder) for holder in state.leases.overlapping(scope)):
+        refused[scope, mode] = refusal, for_person
+    if not for_person:
         reserved.add(run_id(item.spec.id, item.attempts + 1), scope)
-    return refusal
+    return refusal, for_person
+
+
+def _waits_for_person(state: State, item: Item) -> bool:
+    """Whether a run that holds some of the item's scope goes on only when a person has answered."""
+    return any(waits_for_person(state, holder) for holder in state.leases.overlapping(item.spec.scope))
 
 
 def worth_noting(found: Pick) -> bool:

@@ -38,5 +38,5 @@ class Policy(Struct, frozen=True):
     pick_scan_max: int = 1_000
     """Most ready items looked at in one tick; the others wait for the next."""
     effects_max: int = 4
-    """Most slow effects carried out at once."""
+    """Most candidates and trains checked at once."""
     paths: PathRules = PathRules()

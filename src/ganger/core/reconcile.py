@@ -31,9 +31,7 @@ RENEW_SHARE = 4
 """A lease is renewed when that would give it at least one such part of its length more."""
 
 
-def reconcile(
-    state: State, observed: Observed, now_ms: int, policy: Policy, intent: Intent
-) -> tuple[Effect, ...]:
+def reconcile(state: State, observed: Observed, now_ms: int, policy: Policy, intent: Intent) -> tuple[Effect, ...]:
     """Compare state and world; return what to do, in order. Pure, and idempotent once it is done."""
     effects: list[Effect] = []
     for run in state.runs.values():
@@ -159,7 +157,7 @@ def next_wake_ms(state: State, observed: Observed, now_ms: int, policy: Policy) 
     """
     times = [when for run in state.runs.values() for when in _run_times(state, run, observed, policy)]
     if state.workers_busy < policy.workers_max and state.ready:
-        times += [*_offer_times(state, policy), hours_open_ms(now_ms, policy)]
+        times += [*_offer_times(state), hours_open_ms(now_ms, policy)]
     if observed.look_again_ms is not None:
         times.append(observed.look_again_ms)
     return min((when for when in times if when > now_ms), default=None)
@@ -178,8 +176,8 @@ def _run_times(state: State, run: Run, observed: Observed, policy: Policy) -> It
         yield run.lease.expires_ms + ttl_ms // RENEW_SHARE - ttl_ms
 
 
-def _offer_times(state: State, policy: Policy) -> Iterator[int]:
-    for _, _, item_id in state.ready[: policy.pick_scan_max]:
+def _offer_times(state: State) -> Iterator[int]:
+    for _, _, item_id in state.ready:
         item = state.items[item_id]
         yield item.cool_until_ms
         if item.hold is not None and item.hold.reason == "until":

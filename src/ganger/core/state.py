@@ -411,9 +411,7 @@ def _question_asked(state: State, entry: ev.Entry, event: ev.QuestionAsked) -> N
     state.questions_asked += 1
     if question.run in state.runs:
         run = state.runs[question.run]
-        state.put_run(
-            replace(run, question=question.id, asked_turn=run.turn_speaking, reported_ms=entry.at_ms)
-        )
+        state.put_run(replace(run, question=question.id, asked_turn=run.turn_speaking, reported_ms=entry.at_ms))
     elif state.landing is not None and question.subject == state.landing.new:
         state.landing = replace(state.landing, question=question.id)
 

@@ -56,7 +56,7 @@ __all__ = [
 ]
 
 OUTPUT_MAX = 64 * 1024 * 1024
-STOP_MARGIN_MS = 2_000
+STOP_MARGIN_MS = 4_000
 """How much longer than its grace a shim may take to end its tree before it is killed itself."""
 CHECK_MARGIN_MS = 20_000
 EXIT_BYTES_MAX = 64 * 1024

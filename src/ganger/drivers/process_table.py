@@ -27,6 +27,8 @@ from ganger.core.model import WorkerId
 MARK = "GANGER_MARK"
 REAPER = Path(__file__).parents[1] / "jail" / "reaper.py"
 KILL_MAX_S = 10.0
+CHASE_S = 0.05
+CHASE_NUMBERS = 4
 FREEZE_SCANS_MAX = 8
 POLL_S = 0.005
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
@@ -135,7 +137,31 @@ def sweep(marker: str) -> int:
 
     The process that calls this is spared. Returns when none is left, or after `KILL_MAX_S` seconds.
     """
-    return kill_trees(lambda: marked(marker))
+    return kill_trees(lambda: marked(marker)) + _chase(marker)
+
+
+def _chase(marker: str) -> int:
+    """Kill a chain of processes that each start the next and exit; return how many of them were killed.
+
+    Each lives too short for a look at the whole table. It is caught among the newest numbers, which the kernel tells:
+    a process that is killed while it forks has no child. Ends when none was seen for `CHASE_S`.
+    """
+    entry, killed = _mark_entry(marker), 0
+    until = time.monotonic() + KILL_MAX_S
+    quiet = time.monotonic() + CHASE_S
+    while sys.platform == "linux" and time.monotonic() < min(quiet, until):
+        newest = _newest_pid()
+        for pid in range(newest, max(1, newest - CHASE_NUMBERS), -1):
+            if pid != os.getpid() and entry in _environment(pid):
+                _kill(pid, signal.SIGKILL)
+                killed += 1
+                quiet = time.monotonic() + CHASE_S
+    return killed
+
+
+def _newest_pid() -> int:
+    with open("/proc/loadavg", "rb", 0) as file:
+        return int(file.read().split()[-1])
 
 
 def kill_trees(roots: Callable[[], Iterable[int]]) -> int:
@@ -188,8 +214,12 @@ def descendants(table: dict[int, Process], roots: Iterable[int]) -> set[int]:
 
 def marked(marker: str) -> list[int]:
     """List the processes of this user that were started with `GANGER_MARK` set to `marker`, without this one."""
-    entry = f"{MARK}={marker}".encode(errors="surrogateescape")
+    entry = _mark_entry(marker)
     return [pid for pid in _pids() if pid != os.getpid() and entry in _environment(pid)]
+
+
+def _mark_entry(marker: str) -> bytes:
+    return f"{MARK}={marker}".encode(errors="surrogateescape")
 
 
 def read_table() -> dict[int, Process]:

@@ -12,6 +12,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from ganger.core.ids import Commit
@@ -19,7 +20,7 @@ from ganger.errors import GitFailed, RepositoryError, StateDirError
 from ganger.git import trash
 from ganger.git.command import Git, oid
 from ganger.git.founding import COMPLETE, TRUSTED, borrows, fix_config, found_hub, move_aside
-from ganger.git.refs import TARGET, checked_ref
+from ganger.git.refs import TARGET, checked_ref, train_ref
 from ganger.git.repository import Repository, read_ref, target_tip
 
 STALE_LOCK_S = 600
@@ -67,6 +68,9 @@ class Hub:
                 f"the target branch {self.target!r} is gone from {self.repo.top}", "restore it, or change fleet.target"
             )
         if self.ref(TARGET) == tip:
+            return tip
+        if self.reaches(tip):
+            self.set_ref(TARGET, tip)
             return tip
         self.fetch(self.repo.common_dir, (f"+refs/heads/{self.target}:{TARGET}",))
         found = self.ref(TARGET)
@@ -116,16 +120,17 @@ class Hub:
         """Whether the object is in the hub."""
         return self.git.has(commit)
 
+    def reaches(self, commit: Commit) -> bool:
+        """Whether a ref of ours names the commit, so that it is here with everything it needs."""
+        return self.ref(train_ref(commit)) == commit
+
     def tree_of(self, commit: Commit) -> Commit:
         """Return the tree of a commit; GitFailed when there is no such commit."""
-        found = self.git.rev_parse(f"{oid(commit)}^{{tree}}")
-        if found is None:
-            raise GitFailed(("rev-parse", f"{commit}^{{tree}}"), 1, "no such commit in the hub")
-        return found
+        return _tree_of(self.git, commit)
 
     def is_ancestor(self, a: Commit, b: Commit) -> bool:
         """Whether `a` is `b` or can be reached from it."""
-        return self.git.is_ancestor(a, b)
+        return _is_ancestor(self.git, a, b)
 
     def diff(self, a: Commit, b: Commit, paths: Sequence[str] = ()) -> bytes:
         """Return the patch between two commits or trees, raw; `paths` are taken literally."""
@@ -217,3 +222,16 @@ def _locked(file: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+@lru_cache(4_096)
+def _tree_of(git: Git, commit: Commit) -> Commit:
+    found = git.rev_parse(f"{oid(commit)}^{{tree}}")
+    if found is None:
+        raise GitFailed(("rev-parse", f"{commit}^{{tree}}"), 1, "no such commit in the hub")
+    return found
+
+
+@lru_cache(4_096)
+def _is_ancestor(git: Git, a: Commit, b: Commit) -> bool:
+    return git.is_ancestor(a, b)

@@ -3,7 +3,7 @@
 target               copy of the user's target branch
 candidate/<run>      what a run handed in
 keep/<run>/…         what was salvaged of a run
-train/<n>            combined commits under test
+train/<commit>       combined commits under test
 landing              the commit on its way into the user's repository
 """
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 
-from ganger.core.ids import RunId, is_run_id
+from ganger.core.ids import Commit, RunId, is_run_id
 
 TARGET = "refs/ganger/target"
 LANDING = "refs/ganger/landing"
@@ -30,9 +30,9 @@ def keep_prefix(run: RunId) -> str:
     return f"refs/ganger/keep/{run}/"
 
 
-def train_ref(number: int) -> str:
-    """Name the ref of the `number`-th train."""
-    return f"refs/ganger/train/{number}"
+def train_ref(commit: Commit) -> str:
+    """Name the ref that holds a combined commit while it is tested and landed."""
+    return f"refs/ganger/train/{commit}"
 
 
 def checked_ref(name: str) -> str:

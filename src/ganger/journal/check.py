@@ -30,8 +30,15 @@ class Verified(Struct, frozen=True):
 
 def verify(store: Store) -> Verified:
     """Check every entry's checksum, position and link; the cost grows with the journal."""
+    try:
+        return _verified(store)
+    except JournalCorrupt as damage:
+        return Verified(max(damage.seq - 1, 0), "", damage.message, damage.seq)
+
+
+def _verified(store: Store) -> Verified:
     previous, expected = codec.GENESIS, 1
-    for seq, at_ms, actor, body, checksum, digest in _rows(store.db):
+    for seq, at_ms, actor, body, checksum, digest in _rows(store):
         fault = ""
         if seq != expected:
             fault = f"entry {expected} is missing"
@@ -45,9 +52,9 @@ def verify(store: Store) -> Verified:
     return Verified(expected - 1, previous.hex())
 
 
-def _rows(db: apsw.Connection) -> Iterator[EntryRow]:
+def _rows(store: Store) -> Iterator[EntryRow]:
     after = 0
-    while rows := read_rows(db, after):
+    while rows := read_rows(store.db, store.path, after):
         yield from rows
         after = rows[-1][0]
 
@@ -55,7 +62,7 @@ def _rows(db: apsw.Connection) -> Iterator[EntryRow]:
 def refold(store: Store, rules: PathRules) -> State:
     """Fold the whole journal from nothing; JournalCorrupt at the first entry that cannot be read."""
     state = State(rules=rules)
-    for seq, at_ms, actor, body, checksum, _ in _rows(store.db):
+    for seq, at_ms, actor, body, checksum, _ in _rows(store):
         if seq != state.seq + 1:
             raise JournalCorrupt(f"entry {state.seq + 1} is missing", state.seq + 1)
         evolve(state, codec.decode(seq, at_ms, actor, body, checksum))
@@ -92,7 +99,7 @@ def rebuild_beside(store: Store, rules: PathRules) -> apsw.Connection:
     db = apsw.Connection(":memory:")
     schema.migrate(db, ":memory:")
     state = State(rules=rules)
-    for seq, at_ms, actor, body, checksum, _ in _rows(store.db):
+    for seq, at_ms, actor, body, checksum, _ in _rows(store):
         entry = codec.decode(seq, at_ms, actor, body, checksum)
         evolve(state, entry)
         project(db, state, entry)
@@ -110,7 +117,7 @@ def rebuild(store: Store, rules: PathRules) -> int:
     with store.writing():
         for table in (*schema.PROJECTIONS, "snapshots"):
             store.db.execute(f"DELETE FROM {table}")
-        for seq, at_ms, actor, body, checksum, _ in _rows(store.db):
+        for seq, at_ms, actor, body, checksum, _ in _rows(store):
             entry = codec.decode(seq, at_ms, actor, body, checksum)
             evolve(state, entry)
             project(store.db, state, entry)
@@ -119,6 +126,6 @@ def rebuild(store: Store, rules: PathRules) -> int:
 
 def export(store: Store) -> Iterator[bytes]:
     """Give every entry as one line of JSON, with its hash; readable without ganger."""
-    for seq, at_ms, actor, body, checksum, digest in _rows(store.db):
+    for seq, at_ms, actor, body, checksum, digest in _rows(store):
         head = {"seq": Seq(seq), "at_ms": at_ms, "actor": actor, "crc": checksum, "hash": digest.hex()}
         yield msgspec.json.encode({**head, "event": msgspec.Raw(body)}) + b"\n"

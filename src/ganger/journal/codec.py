@@ -23,7 +23,7 @@ GENESIS = bytes(32)
 SNAPSHOT_VERSION = 1
 """Raised whenever a stored state can no longer be read as one; older snapshots are then ignored, never misread."""
 
-_HEAD = Packing(">QQQ")
+_HEAD = Packing(">qqq")
 _encode_event = msgspec.json.Encoder().encode
 _decode_event = msgspec.json.Decoder(Event).decode
 _encode_snapshot = msgspec.msgpack.Encoder().encode

@@ -165,13 +165,17 @@ class LiveRow(NamedTuple):
 Row = TypeVar("Row", bound=tuple)  # type: ignore[type-arg]
 
 
+class NoFleet(StateDirError):
+    """There is no journal yet, or only the empty file of one that is being made, or whose making was cut short."""
+
+
 class Reader:
-    """A read-only look at a journal file; StateDirError when there is none or it is of a newer version."""
+    """A read-only look at a journal file; NoFleet when there is none, StateDirError when it is of a newer version."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         if not path.exists():
-            raise StateDirError(f"there is no fleet at {path.parent}", "ganger init, then ganger run PLAN")
+            raise NoFleet(f"there is no fleet at {path.parent}", "ganger init, then ganger run PLAN")
         try:
             self.db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
             self.db.set_busy_timeout(10_000)
@@ -180,7 +184,7 @@ class Reader:
             raise StateDirError(f"{path} cannot be read: {error}", "check its owner and mode") from error
         if not found:
             self.db.close()
-            raise StateDirError(f"there is no fleet at {path.parent}", "ganger init, then ganger run PLAN")
+            raise NoFleet(f"there is no fleet at {path.parent}", "ganger init, then ganger run PLAN")
         if found > SCHEMA:
             raise StateDirError(
                 f"{path} has schema {found}, this ganger knows up to {SCHEMA}: a newer ganger wrote it",

@@ -13,7 +13,7 @@ import fcntl
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
@@ -41,12 +41,36 @@ EntryRow: TypeAlias = tuple[int, int, str, bytes, int, bytes]
 """An entry as it is stored: position, time, actor, body, checksum, hash."""
 
 
-def read_rows(db: apsw.Connection, after: int) -> list[EntryRow]:
-    """Read the next entries after a position, as they are stored; at most `READ_AT_ONCE`."""
-    rows = db.execute(
-        "SELECT seq,at_ms,actor,body,crc,hash FROM entries WHERE seq>? ORDER BY seq LIMIT ?", (after, READ_AT_ONCE)
-    ).fetchall()
-    return cast(list[EntryRow], rows)
+_ROWS = """
+SELECT seq, coalesce(CAST(at_ms AS INTEGER), 0), coalesce(CAST(actor AS BLOB), x''), coalesce(CAST(body AS BLOB), x''),
+       coalesce(CAST(crc AS INTEGER), 0), coalesce(CAST(hash AS BLOB), x'')
+FROM entries WHERE seq > ? ORDER BY seq LIMIT ?
+"""
+
+
+def read_rows(db: apsw.Connection, path: Path, after: int) -> list[EntryRow]:
+    """Read the next entries after a position, as they are stored; at most `READ_AT_ONCE`.
+
+    The types are as they should be, whatever damage made of them. JournalCorrupt if SQLite finds the file damaged.
+    """
+    with reading(path, after + 1):
+        rows = cast(
+            list[tuple[int, int, bytes, bytes, int, bytes]], db.execute(_ROWS, (after, READ_AT_ONCE)).fetchall()
+        )
+    return [(seq, at, actor.decode(errors="replace"), body, crc, digest) for seq, at, actor, body, crc, digest in rows]
+
+
+@contextmanager
+def reading(path: Path, seq: int) -> Iterator[None]:
+    """Turn what SQLite says of a damaged or unreadable file into errors of ours; `seq` is where reading began."""
+    try:
+        yield
+    except (apsw.CorruptError, apsw.NotADBError, UnicodeDecodeError) as error:
+        raise JournalCorrupt(f"{path} is damaged: {error}", seq, "ganger journal verify says where") from error
+    except apsw.Error as error:
+        raise JournalFailed(
+            f"{path} cannot be read: {error}", "check the disk; what was acknowledged is safe"
+        ) from error
 
 
 class Writing:
@@ -64,7 +88,8 @@ class Writing:
 
     def has(self, key: str) -> bool:
         """Whether a command with this idempotency key was carried out before."""
-        found = self._store.db.execute("SELECT 1 FROM entries WHERE key=?", (key,)).fetchone()
+        with reading(self._store.path, self._store.folded.seq):
+            found = self._store.db.execute("SELECT 1 FROM entries WHERE key=?", (key,)).fetchone()
         return found is not None
 
     def append(self, events: Sequence[Event], actor: str, key: str = "") -> tuple[Entry, ...]:
@@ -93,8 +118,12 @@ class Store:
         self._failure = ""
 
     def close(self) -> None:
-        """Let go of the file; nothing is written by it."""
-        self.db.close()
+        """Let go of the file; no entry is written by it.
+
+        SQLite moves its log into the file when the last user leaves; if the disk refuses that, the log stays.
+        """
+        with suppress(apsw.Error):
+            self.db.close()
         os.close(self._gate)
 
     @property
@@ -166,23 +195,22 @@ class Store:
     def entries(self, after: int = 0, subject: str = "", limit: int = READ_AT_ONCE) -> list[Entry]:
         """Read up to `limit` entries after position `after`, all or those about one run or item, oldest first."""
         where, values = ("AND subject=?", (after, subject, limit)) if subject else ("", (after, limit))
-        rows = self.db.execute(
-            f"SELECT seq,at_ms,actor,body,crc FROM entries WHERE seq>? {where} ORDER BY seq LIMIT ?",
-            values,
-        )
+        with reading(self.path, after + 1):
+            rows: list[Any] = self.db.execute(
+                f"SELECT seq,at_ms,actor,CAST(body AS BLOB),crc FROM entries WHERE seq>? {where} ORDER BY seq LIMIT ?",
+                values,
+            ).fetchall()
         return [codec.decode(*row) for row in rows]
 
     def last_seq(self) -> int:
         """Position of the newest entry on disk; 0 for an empty journal."""
-        return int(self.db.execute("SELECT coalesce(max(seq),0) FROM entries").get)
+        with reading(self.path, 0):
+            return int(self.db.execute("SELECT coalesce(max(seq),0) FROM entries").get)
 
     def _load(self) -> State:
         """Start from the newest readable snapshot and fold what came after it."""
         state = State(rules=self._rules)
-        stored: list[Any] = self.db.execute(
-            "SELECT seq,version,body FROM snapshots ORDER BY seq DESC LIMIT 2"
-        ).fetchall()
-        for seq, version, body in stored:
+        for seq, version, body in self._snapshots():
             found = codec.decode_snapshot(body) if version == codec.SNAPSHOT_VERSION else None
             if found is not None:
                 state, self._snapshot_seq = State(found, self._rules), int(seq)
@@ -198,13 +226,22 @@ class Store:
     def _hash_at(self, seq: int) -> bytes:
         if not seq:
             return codec.GENESIS
-        row = self.db.execute("SELECT hash FROM entries WHERE seq=?", (seq,)).fetchone()
+        with reading(self.path, seq):
+            row = self.db.execute("SELECT CAST(hash AS BLOB) FROM entries WHERE seq=?", (seq,)).fetchone()
         if row is None:
             raise JournalCorrupt(f"entry {seq} of {self.path}, which a snapshot is of, is missing", seq)
         return bytes(row[0])
 
+    def _snapshots(self) -> list[Any]:
+        """The stored states, newest first; none when they cannot be read, which costs time and loses nothing."""
+        with suppress(apsw.CorruptError):
+            return self.db.execute(
+                "SELECT seq,version,CAST(body AS BLOB) FROM snapshots ORDER BY seq DESC LIMIT 2"
+            ).fetchall()
+        return []
+
     def _rows_after(self, seq: int) -> list[EntryRow]:
-        return read_rows(self.db, seq)
+        return read_rows(self.db, self.path, seq)
 
     def _fold_row(self, state: State, row: EntryRow) -> None:
         seq, at_ms, actor, body, checksum, digest = row

@@ -132,13 +132,14 @@ class Facts:
         self.last_waits: dict[str, WaitRow] = {wait.item: wait for wait in self.waits}
         self.supervisors: list[SupervisorRow] = reader.supervisors(since_ms)
         self.last_seq = reader.last_seq()
-        self.first_seq = self._first_seq()
-        oldest = min([self.first_seq, *(run.row.token for run in self.runs.values())])
-        self.positions = Positions(reader, oldest - 1)
+        self.first_seq = self._first_seq(since_ms)
+        tokens = [run.row.token for run in self.runs.values()]
+        asked_ms = min([since_ms, *(question.asked_ms for question in self.open_questions)])
+        self.positions = Positions(reader, min([self._first_seq(asked_ms), *tokens]) - 1)
         self._dependents = _dependents(self.specs.values())
 
-    def _first_seq(self) -> int:
-        found = self._reader.db.execute("SELECT min(seq) FROM entries WHERE at_ms>=?", (self.since_ms,)).get
+    def _first_seq(self, since_ms: int) -> int:
+        found = self._reader.db.execute("SELECT min(seq) FROM entries WHERE at_ms>=?", (since_ms,)).get
         return int(found or self.last_seq)
 
     def _read_runs(self) -> dict[str, RunFacts]:

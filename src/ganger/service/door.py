@@ -181,10 +181,8 @@ class Client:
 
 
 def keep_policy(state_dir: Path, policy: Policy) -> None:
-    """Store the policy in force, so that every process that submits decides alike."""
-    fresh = state_dir / f".{POLICY}.{os.getpid()}"
-    fresh.write_bytes(msgspec.json.encode(policy))
-    fresh.replace(state_dir / POLICY)
+    """Store the policy in force, so that every process that submits decides alike; StateDirError when it cannot be."""
+    place.replace_file(state_dir / POLICY, msgspec.json.encode(policy))
 
 
 def kept_policy(state_dir: Path) -> Policy:

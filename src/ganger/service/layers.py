@@ -162,7 +162,7 @@ class Layers:
         """Raise one ConfigError that lists everything recorded, if there is anything."""
         found = [fault.text for faults in self._faults.values() for fault in faults.in_order()]
         if found:
-            raise ConfigError("\n".join(found))
+            raise ConfigError("\n".join(found), "correct the configuration; nothing was changed")
 
     def _cover(self, key: Key, raw: object, source: tuple[str, int, str]) -> None:
         old = self.settings[key]

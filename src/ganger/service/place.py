@@ -6,6 +6,7 @@ sub-directory, a linked work tree and a symbolic link all find the same one.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import stat
@@ -17,6 +18,8 @@ from ganger.git.naming import repo_id
 
 JOURNAL = "journal.db"
 _RECORD = "fleet.json"
+FREE_BYTES_MIN = 4 << 20
+"""A fleet is not opened on a disk with less room than this."""
 
 
 def find_common_dir(start: Path) -> Path:
@@ -63,46 +66,83 @@ def state_dir(start: Path, environ: Mapping[str, str], override: str = "") -> Pa
 
 
 def prepare(directory: Path, common_dir: Path) -> None:
-    """Make the state directory, for its owner alone, and tie it to its repository.
-
-    StateDirError when it cannot be made or written, belongs to somebody else, or to another repository's fleet.
-    """
+    """Make the state directory, for its owner alone, and tie it to its repository; StateDirError as in `check`."""
+    check(directory, common_dir)
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = directory.stat()
+        if stat.S_IMODE(directory.stat().st_mode) & 0o077:
+            directory.chmod(0o700)
     except OSError as error:
         raise StateDirError(f"the state directory {directory} cannot be made: {error.strerror}", _ELSEWHERE) from error
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+    record = directory / _RECORD
+    if not record.exists():
+        replace_file(record, json.dumps({"version": 1, "repository": _named(common_dir)}).encode())
+
+
+def check(directory: Path, common_dir: Path) -> None:
+    """Refuse a state directory that cannot be used, and change nothing.
+
+    StateDirError when it cannot be made or written, belongs to somebody else, or to another repository's fleet, and
+    when its disk is full.
+    """
+    existing = next(folder for folder in (directory, *directory.parents) if os.path.lexists(folder))
+    try:
+        found = existing.stat()
+        free, room = _free(existing)
+    except OSError as error:
+        raise StateDirError(f"the state directory {directory} cannot be used: {error.strerror}", _ELSEWHERE) from error
+    if not stat.S_ISDIR(found.st_mode):
+        raise StateDirError(
+            f"the state directory {directory} cannot be made: {existing} is not a directory", _ELSEWHERE
+        )
+    if existing == directory and found.st_uid != os.geteuid():
         raise StateDirError(f"the state directory {directory} belongs to somebody else", _ELSEWHERE)
-    if not os.access(directory, os.W_OK | os.X_OK):
+    if not os.access(existing, os.W_OK | os.X_OK):
         raise StateDirError(f"the state directory {directory} cannot be written", _ELSEWHERE)
-    if stat.S_IMODE(found.st_mode) & 0o077:
-        directory.chmod(0o700)
-    _tie(directory, common_dir)
+    if not room:
+        raise StateDirError(
+            f"the disk of {directory} is full: {free // 1024} KiB free", "free some space, or use another --state-dir"
+        )
+    _refuse_others(directory / _RECORD, common_dir)
 
 
 _ELSEWHERE = "check its owner and mode, or use another with --state-dir"
 
 
-def _tie(directory: Path, common_dir: Path) -> None:
-    record = directory / _RECORD
-    wanted = {"version": 1, "repository": os.fsencode(common_dir).decode("utf-8", "backslashreplace")}
+def _free(existing: Path) -> tuple[int, bool]:
+    """Bytes free on the disk of a directory, and whether that is room for even the smallest night."""
+    found = os.statvfs(existing)
+    free = found.f_bavail * found.f_frsize
+    return free, free >= FREE_BYTES_MIN and not (found.f_files and not found.f_favail)
+
+
+def _refuse_others(record: Path, common_dir: Path) -> None:
     try:
         present = json.loads(record.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        fresh = record.with_name(f".{_RECORD}.{os.getpid()}")
-        try:
-            fresh.write_text(json.dumps(wanted), encoding="utf-8")
-            fresh.replace(record)
-        except OSError as error:
-            raise StateDirError(f"{directory} cannot be written: {error.strerror}", "free some space") from error
         return
     except (OSError, ValueError) as error:
         raise StateDirError(f"{record} cannot be read: {error}", _ELSEWHERE) from error
     if not isinstance(present, dict) or present.get("version", 0) > 1:
         raise StateDirError(f"{record} was written by a newer ganger", "use that ganger, or another --state-dir")
-    if present.get("repository") != wanted["repository"]:
+    if present.get("repository") != _named(common_dir):
         raise StateDirError(
-            f"the state directory {directory} belongs to the fleet of {present.get('repository')}",
+            f"the state directory {record.parent} belongs to the fleet of {present.get('repository')}",
             "use another with --state-dir",
         )
+
+
+def _named(common_dir: Path) -> str:
+    return os.fsencode(common_dir).decode("utf-8", "backslashreplace")
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a small file of the state directory, so that readers see the old or the new one; StateDirError if not."""
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        fresh.write_bytes(content)
+        fresh.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            fresh.unlink()
+        raise StateDirError(f"{path} cannot be written: {error.strerror}", "free some space") from error

@@ -18,12 +18,12 @@ from ganger.core import commands as cmd
 from ganger.core.ids import ItemId, PlanId
 from ganger.core.policy import Policy
 from ganger.drivers.port import Driver, load_driver
-from ganger.errors import ConfigError, GangerError, UsageError
+from ganger.errors import ConfigError, GangerError, StateDirError, UsageError
 from ganger.git.hub import Hub
 from ganger.git.repository import Repository, check_target, detect_target, open_repository
 from ganger.jail.none import NoJail
 from ganger.jail.port import Jail
-from ganger.journal.queries import Reader
+from ganger.journal.queries import NoFleet, Reader
 from ganger.journal.store import Store
 from ganger.plans.port import Fault, Plan, Severity, read_plan
 from ganger.service import config as configuration
@@ -32,6 +32,7 @@ from ganger.service.door import keep_policy
 from ganger.service.fleet import Fleet
 
 LOCK = "supervisor.lock"
+PROBE_S = 0.3
 TRASH_KEEP_MS = 7 * 24 * 3_600_000
 
 
@@ -121,10 +122,10 @@ def tracked_paths(parts: Parts) -> tuple[str, ...]:
 
 
 def _other_items(parts: Parts) -> dict[ItemId, PlanId]:
-    journal = parts.state_dir / place.JOURNAL
-    if not journal.exists():
+    try:
+        reader = Reader(parts.state_dir / place.JOURNAL)
+    except NoFleet:
         return {}
-    reader = Reader(journal)
     try:
         return {ItemId(row.id): PlanId(row.plan) for row in reader.items()}
     finally:
@@ -166,20 +167,40 @@ def is_test_file(parts: Parts, path: str) -> bool:
 @contextlib.contextmanager
 def supervising(state_dir: Path, what: str) -> Iterator[None]:
     """Hold the fleet as its only supervisor; SupervisedElsewhere says who does."""
-    handle = os.open(state_dir / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise SupervisedElsewhere(
-                f"this fleet is supervised by {holder(state_dir)}", "ganger status shows it, ganger down ends it"
-            ) from None
+        handle = os.open(state_dir / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        what = f"{state_dir / LOCK} cannot be opened: {error.strerror}"
+        raise StateDirError(what, "check its owner and mode") from error
+    try:
+        if not _gets(handle):
+            raise held_elsewhere(state_dir)
         about = {"pid": os.getpid(), "host": socket.gethostname(), "what": what, "since_ms": int(time.time() * 1000)}
         os.ftruncate(handle, 0)
         os.pwrite(handle, json.dumps(about).encode(), 0)
         yield
     finally:
         os.close(handle)
+
+
+def _gets(handle: int) -> bool:
+    """Take the lock; False when it stays taken for longer than whoever only asks whether it is (`is_supervised`)."""
+    until = time.monotonic() + PROBE_S
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() >= until:
+                return False
+            time.sleep(0.01)
+
+
+def held_elsewhere(state_dir: Path) -> SupervisedElsewhere:
+    """The error that says which supervisor holds the fleet."""
+    return SupervisedElsewhere(
+        f"this fleet is supervised by {holder(state_dir)}", "ganger status shows it, ganger down ends it"
+    )
 
 
 def is_supervised(state_dir: Path) -> bool:

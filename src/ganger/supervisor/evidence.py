@@ -22,6 +22,7 @@ from ganger.git import workspace
 from ganger.git.changes import changed_paths
 from ganger.git.hub import Hub
 from ganger.git.merge import checkout_tree, with_protected_from
+from ganger.git.refs import candidate_ref
 from ganger.git.trash import discard_scratch
 from ganger.jail.port import Jail
 from ganger.supervisor.counts import count_tests
@@ -148,5 +149,5 @@ def freeze(hub: Hub, run: Run, place: Path) -> tuple[Commit, bool]:
     head = workspace.fetch_candidate(hub, place, run.id) or run.base
     commit = workspace.snapshot(hub, place, head, f"Uncommitted changes of {run.id}, committed by ganger")
     if commit != head:
-        hub.set_ref(f"refs/ganger/candidate/{run.id}", commit)
+        hub.set_ref(candidate_ref(run.id), commit)
     return commit, commit != head

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 from msgspec import Struct
@@ -26,6 +24,7 @@ from ganger.core.reconcile import next_wake_ms, reconcile
 from ganger.core.state import State
 from ganger.errors import GangerError, JournalFailed
 from ganger.service.fleet import Accepted, Fleet, Reply
+from ganger.supervisor.crew import Crew
 from ganger.supervisor.effects import ACTOR, World, carry_out
 
 log = logging.getLogger("ganger.supervisor")
@@ -60,9 +59,7 @@ def look_around(
     return fleet.look(lambda state, now_ms: _look(fleet, world, intent, under_way, state, now_ms))
 
 
-def _look(
-    fleet: Fleet, world: World, intent: Intent, under_way: frozenset[RunId], state: State, now_ms: int
-) -> Ticked:
+def _look(fleet: Fleet, world: World, intent: Intent, under_way: frozenset[RunId], state: State, now_ms: int) -> Ticked:
     observed = world.observe(state, now_ms)
     observed = replace(observed, starting=observed.starting | under_way)
     effects = reconcile(state, observed, now_ms, fleet.policy, intent)
@@ -153,9 +150,16 @@ class Bench:
     def _failed(self, effect: Effect, error: GangerError) -> None:
         count = self._rest(effect, error.message)
         log.warning("%s failed (%d): %s", effect.key, count, error.message)
-        if count >= TRIES_MAX and isinstance(effect, StartWorker | CollectEvidence):
+        if count >= TRIES_MAX and isinstance(effect, StartWorker | CollectEvidence) and not self._speaks(effect):
             what = "the worker could not be started" if isinstance(effect, StartWorker) else "no evidence could be had"
             self._fleet.submit(cmd.StopRun(effect.run, EndKind.failed, f"{what}: {error.message}"), ACTOR)
+
+    def _speaks(self, effect: StartWorker | CollectEvidence) -> bool:
+        """Whether the worker that could not be started, as it seems, has reported or asked: then it was started."""
+        run = self._fleet.look(lambda state, _: state.runs.get(effect.run))
+        if run is None or isinstance(effect, CollectEvidence):
+            return False
+        return run.report is not None or bool(run.question)
 
 
 class Waker(Protocol):
@@ -184,7 +188,9 @@ class Supervisor:
         """Set by `down`: end the loop and let the workers go on."""
         self.stays = False
         """Set by `up`: go on although nothing is left to do, until told otherwise."""
-        self._pool = ThreadPoolExecutor(fleet.policy.effects_max, thread_name_prefix="effect")
+        self.cut_off = False
+        """After `run`: whether it left while threads were still at work."""
+        self._crew = Crew(fleet.policy.effects_max)
         self._fatal: BaseException | None = None
         fleet.on_growth = waker.wake
 
@@ -199,19 +205,7 @@ class Supervisor:
                 if reason is not None or self.leave:
                     return reason or StopReason.interrupted
         finally:
-            self._pool.shutdown(wait=not self.leave, cancel_futures=True)
-            self._wait_for_effects()
-
-    def _wait_for_effects(self) -> None:
-        """Give effects under way a moment; what is cut off is found and done again by the next supervisor."""
-        until = time.monotonic() + LEAVE_S
-        while self.effects_under_way and time.monotonic() < until:
-            self.waker.sleep(100)
-
-    @property
-    def effects_under_way(self) -> bool:
-        """Whether threads of this supervisor still work; after `run` only when it left in the middle of something."""
-        return any(thread.is_alive() for thread in self._pool._threads)
+            self.cut_off = not self._crew.leave(LEAVE_S if self.leave else None)
 
     def tick(self) -> StopReason | None:
         """Look, start what is to be done, and sleep unless something quick was done."""
@@ -221,8 +215,9 @@ class Supervisor:
         for effect in ticked.effects:
             if isinstance(effect, Submit):
                 quick += self._submit(effect, now_ms)
-            elif self.bench.take(effect, now_ms):
-                self._pool.submit(self._work, effect)
+        for effect in self._crew.by_importance(e for e in ticked.effects if not isinstance(e, Submit)):
+            if self._crew.has_room(effect) and self.bench.take(effect, now_ms):
+                self._crew.start(effect, self._work)
         if quick:
             return None
         if ticked.stop is not None and not self.bench.busy and not self.stays:

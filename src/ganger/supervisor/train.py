@@ -11,6 +11,7 @@ from ganger.core.model import Check, CheckResult, CheckState, ItemSpec
 from ganger.core.state import Run
 from ganger.git.hub import Hub
 from ganger.git.merge import combine
+from ganger.git.refs import train_ref
 from ganger.supervisor.effects import Tested
 from ganger.supervisor.evidence import Checker
 
@@ -32,7 +33,7 @@ def try_train(checker: Checker, hub: Hub, members: Sequence[Member], logs: Path,
     combined = combine(hub, old, candidates, when)
     passed, results = False, tuple[CheckResult, ...]()
     if combined.merged:
-        hub.set_ref(f"refs/ganger/train/{combined.commit}", combined.commit)
+        hub.set_ref(train_ref(combined.commit), combined.commit)
         merged = [(run, spec) for run, spec in members if run.id in combined.merged]
         known = _known_results(merged, combined.tree)
         results = known or _checked(checker, combined.tree, merged, logs / combined.commit[:16], flaky_retries)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -52,6 +53,7 @@ class RealWorld:
     ) -> None:
         self._state_dir, self._repository, self._hub, self._policy = state_dir, repository, hub, policy
         self._agents, self._jail, self._is_test, self._watch = agents, jail, is_test, watch
+        self._fleet_mark = hashlib.sha256(os.fsencode(os.path.realpath(state_dir))).hexdigest()[:16]
         self._places = Places(state_dir)
         self._checker = evidence.Checker(state_dir, hub, jail, is_protected)
         self._observer = Observer(self._places, self._refs_of, self._target, self._target_dirty)
@@ -106,7 +108,7 @@ class RealWorld:
                 output_path=folder / "output.log",
                 exit_path=folder / "exit.json",
                 grace_ms=self._policy.stop_grace_ms,
-                marker=marker(run),
+                marker=self._marker(run),
                 writable=(place, folder / "home", folder / "tmp"),
             ),
             self._jail,
@@ -115,9 +117,9 @@ class RealWorld:
     def stop(self, run: Run) -> None:
         """Stop the worker and everything it started."""
         if run.worker is not None:
-            process.stop(run.worker, self._policy.stop_grace_ms, marker(run))
+            process.stop(run.worker, self._policy.stop_grace_ms, self._marker(run))
         else:
-            process.sweep(marker(run))
+            process.sweep(self._marker(run))
 
     def collect(self, run: Run, spec: ItemSpec) -> Evidence:
         """Fetch the candidate, look at it, check it."""
@@ -143,7 +145,7 @@ class RealWorld:
 
     def keep(self, run: Run) -> tuple[str, ...]:
         """Salvage what the worker left; whatever still lives of it is stopped first."""
-        process.sweep(marker(run))
+        process.sweep(self._marker(run))
         place = self._places.workspace(run.id)
         return workspace.keep(self._hub, place, run.id) if place.exists() else ()
 
@@ -164,7 +166,7 @@ class RealWorld:
             return None
         if (folder / "exit.json").exists():
             return GONE
-        return process.find(marker(run))
+        return process.find(self._marker(run))
 
     def _brief(self, run: Run, spec: ItemSpec, turn: int) -> str:
         reader = Reader(self._state_dir / "journal.db")
@@ -224,7 +226,9 @@ class RealWorld:
         place = checked_out_at(self._repository, self._policy.target)
         return place is not None and bool(is_dirty(place))
 
+    def _marker(self, run: Run) -> str:
+        """What marks every process of a run, in its environment: the fleet, the run and its token.
 
-def marker(run: Run) -> str:
-    """What marks every process of a run, in its environment: the run and its token."""
-    return f"{run.id}:{run.lease.token}"
+        Fleets are told apart by their state directories: two of them can have the same runs at the same time.
+        """
+        return f"{self._fleet_mark}:{run.id}:{run.lease.token}"

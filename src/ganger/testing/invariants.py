@@ -292,7 +292,8 @@ class Ledger:
         allowed: set[str] = set()
         for run_id in landing.runs:
             live = self.live(run_id, landing)
-            if git.is_ancestor(live.accepted, old):
+            before = [new for _, new in self._world.swaps if git.is_ancestor(new, old)]
+            if any(git.is_ancestor(live.accepted, earlier) for earlier in before):
                 fail("I-13", f"{run_id} is landed a second time")
             allowed |= set(git.changed(live.base, live.accepted)) & live.paths
             self._check_not_lost(run_id, live, old, new)
@@ -313,7 +314,9 @@ class Ledger:
 def _blames_worker(event: ev.StopRequested) -> bool:
     if event.end in (EndKind.stalled, EndKind.timed_out):
         return True
-    return event.end is EndKind.failed and event.reason.startswith("the worker ")
+    return event.end is EndKind.failed and event.reason.startswith(
+        ("the worker exited", "the worker was", "the worker vanished")
+    )
 
 
 def check_fold(disk: Disk, folded: State, rules: PathRules, prefixes: int) -> None:

@@ -50,8 +50,10 @@ def act(desk: Desk, action: str, rng: Random) -> None:
     state, world = desk.newest(), desk.world
     match action:
         case "stop":
-            if state.runs:
-                desk.person(cmd.StopRun(rng.choice(sorted(state.runs)), EndKind.stopped, "not now"))
+            due = sorted(run.id for run in state.runs.values() if run.turn_due and not run.has_worker)
+            choices = due if due and rng.random() < 0.7 else sorted(state.runs)
+            if choices:
+                desk.person(cmd.StopRun(rng.choice(choices), EndKind.stopped, "not now"))
         case "retry":
             desk.person(cmd.RetryItem(rng.choice(sorted(state.items))))
         case "commit":

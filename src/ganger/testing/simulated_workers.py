@@ -297,7 +297,20 @@ def too_slow(me: Worker) -> Script:
 BEHAVIOURS: dict[str, Callable[[Worker], Script]] = {
     found.__name__: found
     for found in (
-        *(honest, quick, quick_but_lingers, slow, liar, outside, breaks, deletes_tests, half, hangs, hangs_after_report, crashes),
+        *(
+            honest,
+            quick,
+            quick_but_lingers,
+            slow,
+            liar,
+            outside,
+            breaks,
+            deletes_tests,
+            half,
+            hangs,
+            hangs_after_report,
+            crashes,
+        ),
         *(crashes_once, done_then_crashes, asks, reports_twice, zombie, ignores_stop, silent_exit, gives_up),
         *(uncommitted, floods, too_slow),
     )

@@ -124,7 +124,9 @@ class SimulatedWorld:
                 self.seen[run.id] = process.moves + 1_000 * process.pid, now_ms
         look_again_ms = None
         if alive:
-            look_again_ms = now_ms + min(state.items[state.runs[r].item].spec.silence_max_ms for r in alive) // LOOK_SHARE
+            look_again_ms = (
+                now_ms + min(state.items[state.runs[r].item].spec.silence_max_ms for r in alive) // LOOK_SHARE
+            )
         question = state.questions.get(state.landing.question) if state.landing is not None else None
         waiting = question is not None and question.kind is QuestionKind.dirty_target
         return Observed(
@@ -142,10 +144,10 @@ class SimulatedWorld:
 
     def start(self, run: Run, spec: ItemSpec, turn: int) -> WorkerId:
         """Start the worker of a turn, or find the one that was started before."""
-        self.stage.point("start: before")
         found = self.records.get((run.id, turn))
         if found is not None:
             return found
+        self.stage.point("start: before")
         self.stage.interlude(3_000)
         if run.id not in self.workspaces:
             self.workspaces[run.id] = Workspace(run.base, self.git.files(run.base))
@@ -168,9 +170,7 @@ class SimulatedWorld:
         kind, rng = self.stage.behaviour(run, turn)
         pid = len(self.processes) + 1
         paths = tuple(sorted(self.ledger.paths_of(run.lease.scope)))
-        worker = Worker(
-            run.id, run.lease.token, turn, run.attempt, paths, self.workspaces[run.id], Reach(self), rng
-        )
+        worker = Worker(run.id, run.lease.token, turn, run.attempt, paths, self.workspaces[run.id], Reach(self), rng)
         process = self.processes[pid] = Process(pid, run.id, run.lease.token, turn, worker, kind)
         process.moved_ms = self.stage.now_ms
         identity = self.records[run.id, turn] = WorkerId(pid, self.stage.now_ms, "boot")
@@ -262,7 +262,7 @@ class SimulatedWorld:
         for run, spec in members:
             assert run.evidence is not None
             result: Commit | tuple[str, ...] = (DROPPED,)
-            if self.git.is_ancestor(run.base, old):
+            if is_based_on(self.git, run.base, old):
                 result = self.git.merge(commit, run.evidence.commit, f"land {spec.id} {run.id}")
             if isinstance(result, tuple):
                 conflicts.append((run.id, result))
@@ -381,6 +381,11 @@ class SimulatedWorld:
         """I-11: the target is where the operator or a landing put it."""
         if self.target != self.expected:
             fail("I-11", f"the target was moved to {self.target} by nobody")
+
+
+def is_based_on(git: SimulatedGit, base: Commit, target: Commit) -> bool:
+    """Whether a candidate made on `base` brings nothing to `target` but its own change."""
+    return git.is_ancestor(base, target)
 
 
 class Reach:

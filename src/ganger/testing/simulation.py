@@ -36,7 +36,7 @@ from ganger.supervisor.loop import Bench, look_around
 from ganger.testing.invariants import Ledger, Violation, check_fold, fail
 from ganger.testing.memory_store import Disk, MemoryStore
 from ganger.testing.rest import check_rest, check_stalled
-from ganger.testing.simulated_fleet import Config, HOUR_MS, plan, swarm
+from ganger.testing.simulated_fleet import HOUR_MS, Config, chance, plan, swarm
 from ganger.testing.simulated_operator import act, answer
 from ganger.testing.simulated_world import SimulatedWorld, refuse_by_chance
 
@@ -89,8 +89,8 @@ class Simulation:
 
     def __init__(self, seed: int, config: Config, keep_lines: bool = False) -> None:
         self.seed, self.config = seed, config
-        self.rng = Random(f"events {seed}")
-        self.operator_rng = Random(f"operator {seed}")
+        self.rng = chance(f"events {seed}")
+        self.operator_rng = chance(f"operator {seed}")
         self.now_ms = START_MS
         self.healed = False
         self.jumped_ms = START_MS
@@ -106,7 +106,7 @@ class Simulation:
         self._acks: list[tuple[int, bytes]] = []
         self._lines: list[str] | None = [] if keep_lines else None
         self._digest = hashlib.blake2b(digest_size=16)
-        self.added = plan(config, Random(f"plan {seed}"), self.now_ms)
+        self.added = plan(config, chance(f"plan {seed}"), self.now_ms)
 
     # ── the run of a seed ──
 
@@ -250,8 +250,8 @@ class Simulation:
     def _gone(self, back_ms: int) -> None:
         """The supervisor is gone; another one starts after a while."""
         self.shift = None
-        if self.rng.random() < self.strength("away") * 0.3:
-            back_ms += HOUR_MS
+        if self.rng.random() < self.strength("away"):
+            back_ms += self.rng.randrange(HOUR_MS)
         self.later(back_ms, self._open)
 
     def wake(self) -> None:
@@ -288,7 +288,9 @@ class Simulation:
                 quick = self._work(shift, effect) or quick
             else:
                 self._queue_work(shift, effect)
-        check_stalled(shift.fleet.look(lambda state, _: state), self.now_ms, max(shift.up_ms, self.jumped_ms), self.world)
+        check_stalled(
+            shift.fleet.look(lambda state, _: state), self.now_ms, max(shift.up_ms, self.jumped_ms), self.world
+        )
         if quick:
             self._tick_in(0)
         elif ticked.stop is not None and not shift.bench.busy:
@@ -386,7 +388,7 @@ class Simulation:
 
     def behaviour(self, run: Run, turn: int) -> tuple[str, Random]:
         """Which behaviour the worker of a turn has: later attempts are more often honest."""
-        rng = Random(f"{self.seed} {run.id} {turn}")
+        rng = chance(f"{self.seed} {run.id} {turn}")
         honest = (run.attempt > 1 or turn > 1) and rng.random() < 0.5
         return ("honest" if honest else rng.choice(self.config.habits)), rng
 

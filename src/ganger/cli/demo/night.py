@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+import shutil
 import sys
 import tempfile
 import time
@@ -148,8 +150,15 @@ def _finish(place: Path, here: list[str], faults: list[str], began: float) -> in
     say()
     say(f"The report:  {place / 'state' / 'reports' / 'report.html'}")
     if waiting:
-        command = f"ganger {' '.join(here)}"
         say("One question is left for you. Answer it, run the plan again, and the last item lands:")
-        say(f"  {command} answer {waiting[0].id} {waiting[0].recommend}")
-        say(f"  {command} run {place / 'library' / PLAN}")
+        say("  " + shlex.join([*_program(), *here, "answer", waiting[0].id, waiting[0].recommend]))
+        say("  " + shlex.join([*_program(), *here, "run", str(place / "library" / PLAN)]))
     return NO if faults else YES
+
+
+def _program() -> list[str]:
+    """How a person calls this ganger."""
+    if shutil.which("ganger"):
+        return ["ganger"]
+    beside = Path(sys.executable).with_name("ganger")
+    return [str(beside)] if beside.exists() else [sys.executable, "-m", "ganger"]

@@ -1,0 +1,73 @@
+"""`--json`: one object, that says first what it is and of which version."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from builders import Fleet
+
+
+@pytest.fixture
+def night(fleet: Fleet) -> Fleet:
+    """A fleet with an item that landed, one that was given up, and one that asks."""
+    fleet.begin()
+    fleet.shell_agent("default", "echo x >> src/$item.txt; commit work; ganger note 'half \x1b[31mred'")
+    fleet.shell_agent("bad", "exit 3")
+    fleet.shell_agent("asks", "ganger ask 'Left or right?' --option left --option right")
+    fleet.configure()
+    fleet.item("good")
+    fleet.write({"src/good.txt": "good\n"})
+    fleet.git("add", "src")
+    fleet.git("commit", "--quiet", "--message", "More")
+    fleet.item("bad", agent="bad", more="budget = { attempts_max = 1 }")
+    fleet.item("asks", agent="asks")
+    assert fleet.ganger("run", str(fleet.plan()), "--trust").code == 5
+    return fleet
+
+
+def test_every_shape(night: Fleet) -> None:
+    plan = str(night.root / "plan.toml")
+    commands = {
+        ("status",): "ganger.status",
+        ("inbox",): "ganger.inbox",
+        ("plan", "board"): "ganger.board",
+        ("plan", "lint", plan): "ganger.plan-lint",
+        ("show", "good"): "ganger.item",
+        ("show", "good.1"): "ganger.run",
+        ("show", "q1"): "ganger.question",
+        ("show", night.json("show", "good")["landed"]): "ganger.train",
+        ("why", "good"): "ganger.why",
+        ("why", "bad"): "ganger.why",
+        ("verify", "good"): "ganger.verify",
+        ("verify", "bad"): "ganger.verify",
+        ("doctor",): "ganger.doctor",
+        ("config", "explain"): "ganger.config",
+        ("exit-codes",): "ganger.exit-codes",
+        ("journal", "verify"): "ganger.journal-verify",
+    }
+    for words, kind in commands.items():
+        done = night.ganger(*words, "--json")
+        assert done.out.count("\n") == 1, words
+        assert done.out.isascii(), words
+        value = json.loads(done.out)
+        assert list(value)[:2] == ["kind", "version"], words
+        assert (value["kind"], value["version"]) == (kind, 1), words
+
+
+def test_it_says_the_same_as_the_text(night: Fleet) -> None:
+    assert night.json("status")["items"] == {"landed": 1, "given_up": 1, "running": 1}
+    assert night.json("inbox")["questions"][0]["options"] == ["left", "right"]
+    assert night.json("verify", "good")["rung"] == "landed"
+    assert night.json("why", "bad")["reason"] == "the worker exited with status 3"
+    assert night.json("show", "q1")["question"]["text"] == "Left or right?"
+    assert night.json("show", "good.1")["turns"][0]["verdict"]["kind"] == "accepted"
+    shown = night.json("show", "good")
+    assert [run["id"] for run in shown["runs"]] == ["good.1"]
+    assert shown["spec"]["scope"] == ["src/good.txt"]
+
+
+def test_every_line_of_the_export_is_an_entry(night: Fleet) -> None:
+    lines = [json.loads(line) for line in night.ganger("journal", "export").out.splitlines()]
+    assert [line["seq"] for line in lines] == list(range(1, len(lines) + 1))
+    assert len(lines) == night.json("status")["seq"] == night.json("journal", "verify")["entries"]
