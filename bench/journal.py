@@ -10,14 +10,14 @@ import threading
 from pathlib import Path
 
 import apsw
+
 from bench import fleets
 from bench.table import median, ms, percentile, rows, timed
-
 from ganger.core import commands as cmd
 from ganger.core.ids import RunId, Token
+from ganger.journal.store import Store
 from ganger.service.door import Ask, Client, Door, kept_policy
 from ganger.service.fleet import Fleet
-from ganger.journal.store import Store
 
 RUN = RunId("item-0.1")
 SMALL, LARGE = 12_000, 1_000_000

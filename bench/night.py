@@ -56,7 +56,8 @@ def _repository(top: Path) -> None:
     (top / "ganger.toml").write_text(CONFIG)
     plan = ['[plan]\nid = "bench"\ntitle = "Bench"\nchecks = ["unit"]\n']
     plan += [
-        f'[[item]]\nid = "part-{n}"\ntitle = "Part {n}"\nbrief = "Write it."\nscope = ["parts/part-{n}.txt"]\nagent = "hand"\n'
+        f'[[item]]\nid = "part-{n}"\ntitle = "Part {n}"\nbrief = "Write it."\n'
+        f'scope = ["parts/part-{n}.txt"]\nagent = "hand"\n'
         for n in range(ITEMS)
     ]
     (top / "plan.toml").write_text("\n".join(plan))

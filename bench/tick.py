@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import fleets
-from bench.table import median, ms, percentile, rows, timed
-
 from msgspec.structs import replace
 
+from bench import fleets
+from bench.table import median, ms, percentile, rows, timed
 from ganger.core.effects import Exit, Observed
 from ganger.core.ids import Commit
 from ganger.core.loop import Intent
@@ -79,10 +77,10 @@ def main() -> None:
 
 def _scan() -> int:
     seen = 0
-    for name in os.listdir("/proc"):
-        if name.isdigit():
+    for process in Path("/proc").iterdir():
+        if process.name.isdigit():
             try:
-                seen += len(Path("/proc", name, "stat").read_bytes())
+                seen += len((process / "stat").read_bytes())
             except OSError:
                 continue
     return seen

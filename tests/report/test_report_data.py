@@ -15,6 +15,7 @@ from ganger.core.events import QuestionAsked
 from ganger.core.ids import ItemId, QuestionId
 from ganger.core.model import CheckState, EndKind, Question, QuestionKind
 from ganger.core.policy import Policy
+from ganger.report.attempts import KIND_OF_ENDING
 from ganger.report.data import collect
 from ganger.report.numbers import parallel_text, workers_peak
 from ganger.report.shape import AnomalyKind, ReportData, Source, TurnEnd
@@ -204,6 +205,10 @@ def test_colours_of_turns(data: ReportData) -> None:
     assert ends["logout.1", 1] is TurnEnd.cut
     assert ends["perf.1", 1] is TurnEnd.failed
     assert ends["search.1", 1] is TurnEnd.good
+
+
+def test_every_ending_of_a_run_has_a_colour() -> None:
+    assert set(KIND_OF_ENDING) == set(EndKind)
 
 
 def test_numbers_add_up(data: ReportData) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -175,16 +175,6 @@ def _believe_train(known: state.State, command: Any, now_ms: int, policy: Any) -
     return _decide_train(known, replace(command, passed=bool(command.runs)), now_ms, policy)
 
 
-def _members_without_lease(known: state.State, command: Any, now_ms: int) -> Any:
-    return None
-
-
-def _ask_each_time(known: state.State, command: Any, now_ms: int, policy: Any) -> Any:
-    if command.state in ("dirty", "blocked") and known.landing is not None and known.landing.question:
-        return ()
-    return landing.decide_landing(known, command, now_ms, policy)
-
-
 # ── reconcile ──
 
 _run_effects = reconcile._run_effects
@@ -333,11 +323,8 @@ def _questions_vanish(known: state.State, entry: Any, event: ev.QuestionAsked) -
 
 
 def _faults_but_ran_nothing(spec: Any, results: Any) -> tuple[str, ...]:
-    return (
-        _check_faults(spec, [r for r in results if r.state != "ran_nothing"] and results)
-        if not any(r.state == "ran_nothing" for r in results)
-        else ()
-    )
+    ran_nothing = any(result.state == "ran_nothing" for result in results)
+    return () if ran_nothing else _check_faults(spec, results)
 
 
 _check_faults = verdict.check_faults

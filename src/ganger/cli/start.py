@@ -118,9 +118,7 @@ def _here(app: App, fix: bool) -> Iterator[Finding]:
         yield Finding("repository and configuration", error.message, error.hint or "see docs/tutorial.md")
         return
     yield Finding("repository", f"{parts.repository.top}, target {parts.policy.target}")
-    yield Finding(
-        "checks", ", ".join(parts.config.checks) or "none", "" if parts.config.checks else "add [checks.NAME]"
-    )
+    yield _checks(parts)
     yield _agents(parts)
     free = shutil.disk_usage(_existing(parts.state_dir)).free
     remedy = "free some space" if free < LOW_WATER_BYTES else ""
@@ -129,6 +127,18 @@ def _here(app: App, fix: bool) -> Iterator[Finding]:
         yield from _fleet(parts, fix)
     else:
         yield Finding("fleet", "none yet")
+
+
+def _checks(parts: wiring.Parts) -> Finding:
+    missing = [
+        f"{check.name} starts {check.argv[0]}, which is not there"
+        for check in parts.config.checks.values()
+        if not parts.config.has_program(check.argv[0])
+    ]
+    if missing:
+        return Finding("checks", "; ".join(missing), "install it, or correct [checks.NAME] run in ganger.toml")
+    remedy = "" if parts.config.checks else "add [checks.NAME]"
+    return Finding("checks", ", ".join(parts.config.checks) or "none", remedy)
 
 
 def _agents(parts: wiring.Parts) -> Finding:

@@ -9,7 +9,7 @@ from ganger.report.wording import command, count, duration, named
 
 SAID_CHARS_MAX = 600
 """Of a worker's own words; the rest is in its output."""
-_KIND_OF_ENDING = {
+KIND_OF_ENDING = {
     EndKind.landed: TurnEnd.good,
     EndKind.rejected: TurnEnd.rejected,
     EndKind.superseded: TurnEnd.rejected,
@@ -79,7 +79,7 @@ def turn_end(run: RunFacts, turn: TurnFacts) -> TurnEnd:
         return TurnEnd.rejected
     last = turn is run.last_turn
     if last and run.row.ending:
-        return _KIND_OF_ENDING[EndKind(run.row.ending)]
+        return KIND_OF_ENDING[EndKind(run.row.ending)]
     if turn.accepted:
         return TurnEnd.good
     if not last or run.row.status == "asking":

@@ -77,7 +77,7 @@ class Clock:
     def date(self, ms: int) -> str:
         """Day and time in full."""
         when = self.local(ms)
-        return f"{when:%A} {when.day} {when:%B %Y} {when:%H:%M}"
+        return f"{when:%A} {when.day} {when:%B %Y} {when.strftime(self._form)}"
 
     def offset(self) -> str:
         """The zone's offset at the time of the report: `UTC+01:00`."""

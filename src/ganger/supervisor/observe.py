@@ -17,6 +17,8 @@ from ganger.drivers import process
 from ganger.drivers.process_table import descendants, read_table
 
 SAMPLE_MIN_MS, SAMPLE_MAX_MS = 250, 5_000
+SAMPLES = 10
+"""Looks at a worker in the time that it may be silent: one is stopped at most a tenth too late."""
 CPU_STEP_MS = 50
 """Processor time that counts as activity between two samples."""
 DIRTY_LOOK_MS = 2_000
@@ -70,7 +72,7 @@ class Activity:
         """
         if now_ms < self.next_ms and all(run.id in self._seen for run in runs):
             return
-        self.next_ms = now_ms + min(max(silence_ms // 4, SAMPLE_MIN_MS), SAMPLE_MAX_MS)
+        self.next_ms = now_ms + min(max(silence_ms // SAMPLES, SAMPLE_MIN_MS), SAMPLE_MAX_MS)
         cpu = _cpu_ms([run.worker for run in runs if run.worker is not None])
         for run in runs:
             seen = self._fingerprint(run)
@@ -159,8 +161,8 @@ class Observer:
         )
 
     def _may_be_started(self, run: Run) -> bool:
-        """Whether the worker of the turn that is due may live already, without that being recorded."""
-        if not run.turn_due or run.has_worker:
+        """Whether the worker of the next turn may live already, without that being recorded."""
+        if run.has_worker:
             return False
         folder = self._places.turn(run.id, run.turn + 1)
         return (folder / STARTED).exists() and not (folder / "exit.json").exists()

@@ -16,6 +16,7 @@ from ganger.supervisor.effects import Tested
 from ganger.supervisor.evidence import Checker
 
 Member = tuple[Run, ItemSpec]
+OFF_TARGET = "its base is not on the target any more, and merging it would bring back what was taken away"
 
 
 def try_train(checker: Checker, hub: Hub, members: Sequence[Member], logs: Path, flaky_retries: int) -> Tested:
@@ -26,11 +27,14 @@ def try_train(checker: Checker, hub: Hub, members: Sequence[Member], logs: Path,
     """
     began = time.monotonic_ns()
     old = hub.sync_target()
+    stale = {run.id: (OFF_TARGET,) for run, _ in members if not hub.is_ancestor(run.base, old)}
     candidates = [
-        (run.id, run.evidence.commit if run.evidence else run.base, message(run, spec)) for run, spec in members
+        (run.id, run.evidence.commit if run.evidence else run.base, message(run, spec))
+        for run, spec in members
+        if run.id not in stale
     ]
-    when = max(run.reported_ms for run, _ in members) // 1000
-    combined = combine(hub, old, candidates, when)
+    when_ms = max(run.reported_ms for run, _ in members)
+    combined = combine(hub, old, candidates, when_ms)
     passed, results = False, tuple[CheckResult, ...]()
     if combined.merged:
         hub.set_ref(train_ref(combined.commit), combined.commit)
@@ -45,7 +49,7 @@ def try_train(checker: Checker, hub: Hub, members: Sequence[Member], logs: Path,
         tree=combined.tree,
         passed=passed,
         checks=results,
-        conflicts=tuple(combined.conflicts.items()),
+        conflicts=tuple((stale | combined.conflicts).items()),
         took_ms=(time.monotonic_ns() - began) // 1_000_000,
     )
 

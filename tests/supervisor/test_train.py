@@ -1,0 +1,129 @@
+"""Trains on real git: what goes together, what does not, and what is tested again."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from ganger.core.ids import Commit, ItemId, PlanId, RunId, Token
+from ganger.core.model import Check, CheckState, Evidence, ItemSpec, Lease, LeaseMode
+from ganger.core.state import Run
+from ganger.git.hub import Hub
+from ganger.git.repository import open_repository
+from ganger.jail.none import NoJail
+from ganger.supervisor.evidence import Checker
+from ganger.supervisor.train import OFF_TARGET, Member, all_checks, try_train
+
+GOOD = Check("good", ("test", "!", "-e", "bad"))
+
+
+class Lab:
+    """A repository with a branch per candidate, and a hub that has them all."""
+
+    def __init__(self, root: Path) -> None:
+        self.top = root / "repo"
+        subprocess.run(["git", "init", "-q", "-b", "main", str(self.top)], check=True)
+        self.first = self.commit("README", "hello\n")
+        self.hub = Hub.open(root / "state" / "hub.git", open_repository(self.top), "main")
+        self.checker = Checker(root / "state", self.hub, NoJail(), lambda path: False)
+        self.logs = root / "state" / "trains"
+
+    def git(self, *args: str) -> str:
+        argv = ["git", "-C", str(self.top), "-c", "user.name=t", "-c", "user.email=t@localhost", *args]
+        return subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip()
+
+    def commit(self, name: str, text: str) -> Commit:
+        (self.top / name).write_text(text)
+        self.git("add", "-A")
+        self.git("commit", "-q", "-m", f"write {name}")
+        return Commit(self.git("rev-parse", "HEAD"))
+
+    def candidate(self, name: str, path: str, text: str, base: str = "main", check: Check = GOOD) -> Member:
+        self.git("checkout", "-q", "-b", name, base)
+        commit = self.commit(path, text)
+        tree = Commit(self.git("rev-parse", "HEAD^{tree}"))
+        self.git("checkout", "-q", "main")
+        self.hub.fetch(self.top / ".git", (f"+refs/heads/{name}:refs/ganger/candidate/{name}.1",))
+        base_commit = Commit(self.git("rev-parse", base))
+        spec = ItemSpec(id=ItemId(name), plan=PlanId("p"), title=name, scope=(path,), checks=(check,))
+        evidence = Evidence(base_commit, commit, tree, tree, (path,))
+        lease = Lease(Token(1), (path,), LeaseMode.exclusive, 1 << 50)
+        run = Run(
+            RunId(f"{name}.1"), spec.id, 1, base_commit, "x", lease, 0, evidence=evidence, reported_ms=1_700_000_000_000
+        )
+        return run, spec
+
+    def train(self, *members: Member, flaky_retries: int = 0):  # type: ignore[no-untyped-def]
+        return try_train(self.checker, self.hub, members, self.logs, flaky_retries)
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    return Lab(tmp_path)
+
+
+def test_disjoint_candidates_pass_together_and_the_same_again_is_the_same_commit(lab: Lab) -> None:
+    members = (lab.candidate("a", "a.txt", "a\n"), lab.candidate("b", "b.txt", "b\n"))
+    tested = lab.train(*members)
+    assert tested.passed and tested.runs == ("a.1", "b.1") and tested.old == lab.first
+    assert [check.state for check in tested.checks] == [CheckState.passed]
+    assert lab.train(*members).commit == tested.commit
+
+
+def test_failing_whole_does_not_pass(lab: Lab) -> None:
+    tested = lab.train(lab.candidate("a", "a.txt", "a\n"), lab.candidate("b", "bad", "b\n"))
+    assert not tested.passed and tested.runs == ("a.1", "b.1")
+
+
+def test_candidate_that_does_not_merge_is_left_out_with_its_files(lab: Lab) -> None:
+    a, b = lab.candidate("a", "same.txt", "a\n"), lab.candidate("b", "same.txt", "b\n")
+    tested = lab.train(a, b)
+    assert tested.passed and tested.runs == ("a.1",)
+    assert tested.conflicts == (("b.1", ("same.txt",)),)
+
+
+def test_candidate_whose_base_was_taken_off_the_target_does_not_bring_it_back(lab: Lab) -> None:
+    lab.commit("secret.txt", "taken away later\n")
+    late = lab.candidate("late", "late.txt", "late\n")
+    lab.git("reset", "-q", "--hard", lab.first)
+    fresh = lab.candidate("fresh", "fresh.txt", "fresh\n")
+    tested = lab.train(late, fresh)
+    assert tested.runs == ("fresh.1",) and tested.conflicts == (("late.1", (OFF_TARGET,)),)
+    assert "secret.txt" not in lab.hub.git.text("ls-tree", "-r", "--name-only", tested.tree)
+
+
+def test_only_stale_candidates_leave_nothing_to_land(lab: Lab) -> None:
+    lab.commit("secret.txt", "x\n")
+    late = lab.candidate("late", "late.txt", "late\n")
+    lab.git("reset", "-q", "--hard", lab.first)
+    tested = lab.train(late)
+    assert not tested.passed and not tested.runs and len(tested.conflicts) == 1
+
+
+def test_flaky_check_is_run_again_and_marked(lab: Lab, tmp_path: Path) -> None:
+    once = Check("once", ("sh", "-c", f"test -e {tmp_path}/ran || {{ touch {tmp_path}/ran; exit 1; }}"))
+    members = (lab.candidate("a", "a.txt", "a\n", check=once), lab.candidate("b", "b.txt", "b\n", check=once))
+    assert not lab.train(*members).passed
+    (tmp_path / "ran").unlink()
+    tested = lab.train(*members, flaky_retries=1)
+    assert tested.passed and [check.flaky for check in tested.checks] == [True]
+
+
+def test_tree_that_was_checked_already_is_not_checked_again(lab: Lab) -> None:
+    never = Check("never", ("false",))
+    run, spec = lab.candidate("a", "a.txt", "a\n", check=never)
+    assert run.evidence is not None
+    results = lab.checker.run(run.evidence.tree, (Check("never", ("true",)),), lab.logs)
+    known = replace(run, evidence=replace(run.evidence, checks=results))
+    assert lab.train((known, spec)).passed
+
+
+def test_checks_of_one_name_are_told_apart_by_what_they_run(lab: Lab) -> None:
+    same = lab.candidate("a", "a.txt", "a\n", check=Check("unit", ("true",)))
+    other = lab.candidate("b", "b.txt", "b\n", check=Check("unit", ("false",)))
+    longer = lab.candidate("c", "c.txt", "c\n", check=Check("unit", ("true",), 900_000))
+    found = {check.name: (check.argv, check.timeout_ms) for check in all_checks((same, other, longer))}
+    assert found == {"unit": (("true",), 900_000), "unit-2": (("false",), 600_000)}
