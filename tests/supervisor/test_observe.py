@@ -1,4 +1,4 @@
-"""What the supervisor sees of workers: who lives, how the others ended, who is active, and what may have been started."""
+"""What the supervisor sees of workers: who lives, how others ended, who is active, what may have been started."""
 
 from __future__ import annotations
 
@@ -102,10 +102,17 @@ def test_output_and_commits_are_activity(
 def test_ended_worker_shows_how_it_ended_or_that_it_is_lost(places: Places) -> None:
     gone = state_with(WorkerId(1 << 22, 1, "gone"))
     assert observer(places).observe(gone, 2_000).exits == {RUN: Exit(1, None, lost=True)}
-    record = dict(
-        code=3, signal=None, timed_out=False, stopped=False, started_ms=1, ended_ms=2, cpu_ms=7, max_rss_kib=1,
-        survivors_killed=0, output_dropped=0, left=0, fault="",
-    )  # fmt: skip
+    numbers = {"started_ms": 1, "ended_ms": 2, "cpu_ms": 7, "max_rss_kib": 1, "survivors_killed": 0}
+    rest = {
+        "code": 3,
+        "signal": None,
+        "timed_out": False,
+        "stopped": False,
+        "output_dropped": 0,
+        "left": 0,
+        "fault": "",
+    }
+    record = numbers | rest
     (places.turn(RUN, 1) / "exit.json").write_text(json.dumps(record))
     assert observer(places).observe(gone, 2_000).exits == {RUN: Exit(1, 3, cpu_ms=7)}
 

@@ -17,6 +17,7 @@ from ganger.jail.none import NoJail
 from ganger.supervisor.evidence import Checker
 from ganger.supervisor.train import OFF_TARGET, Member, all_checks, try_train
 
+REPORTED_MS = 1_700_000_000_000
 GOOD = Check("good", ("test", "!", "-e", "bad"))
 
 
@@ -51,10 +52,8 @@ class Lab:
         spec = ItemSpec(id=ItemId(name), plan=PlanId("p"), title=name, scope=(path,), checks=(check,))
         evidence = Evidence(base_commit, commit, tree, tree, (path,))
         lease = Lease(Token(1), (path,), LeaseMode.exclusive, 1 << 50)
-        run = Run(
-            RunId(f"{name}.1"), spec.id, 1, base_commit, "x", lease, 0, evidence=evidence, reported_ms=1_700_000_000_000
-        )
-        return run, spec
+        run = Run(RunId(f"{name}.1"), spec.id, 1, base_commit, "x", lease, 0)
+        return replace(run, evidence=evidence, reported_ms=REPORTED_MS), spec
 
     def train(self, *members: Member, flaky_retries: int = 0):  # type: ignore[no-untyped-def]
         return try_train(self.checker, self.hub, members, self.logs, flaky_retries)
@@ -71,6 +70,7 @@ def test_disjoint_candidates_pass_together_and_the_same_again_is_the_same_commit
     assert tested.passed and tested.runs == ("a.1", "b.1") and tested.old == lab.first
     assert [check.state for check in tested.checks] == [CheckState.passed]
     assert lab.train(*members).commit == tested.commit
+    assert lab.hub.git.text("show", "-s", "--format=%ct", tested.commit) == str(REPORTED_MS // 1000)
 
 
 def test_failing_whole_does_not_pass(lab: Lab) -> None:
