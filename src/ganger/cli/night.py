@@ -27,6 +27,7 @@ from ganger.core.state import State, evolve
 from ganger.drivers.background import start_detached
 from ganger.errors import GangerError, UsageError
 from ganger.git import trash
+from ganger.git.hub import Hub
 from ganger.journal.queries import Reader
 from ganger.journal.store import Store, wall_ms
 from ganger.plans.port import Plan
@@ -150,7 +151,7 @@ def supervise(
         world = RealWorld(
             parts.state_dir,
             parts.repository,
-            wiring.open_hub(parts),
+            _recovered(wiring.open_hub(parts)),
             parts.policy,
             wiring.load_agents(parts.config),
             wiring.jail(),
@@ -163,6 +164,12 @@ def supervise(
             return _tick_until_over(fleet, supervisor, stays)
     finally:
         watch.close()
+
+
+def _recovered(hub: Hub) -> Hub:
+    """Clear what crashes left in the hub."""
+    hub.recover(time.time())
+    return hub
 
 
 def _clear_scratch(state_dir: Path) -> None:

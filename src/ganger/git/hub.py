@@ -157,10 +157,6 @@ class Hub:
         pairs = (line.partition(" ") for line in lines)
         return tuple((Commit(found), subject) for found, _, subject in pairs)
 
-    def write_commit_graph(self) -> None:
-        """Write the commit graph of the hub's refs: ancestry questions on long histories get faster."""
-        self.git.run("commit-graph", "write", "--reachable", timeout_s=600)
-
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
         """Yield a new empty directory of our own, removed afterwards; for copies and temporary indexes."""

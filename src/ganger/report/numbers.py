@@ -33,6 +33,8 @@ def numbers(facts: Facts, turns: tuple[TurnSeen, ...], trains: tuple[TrainSeen, 
     landed = [row for row in facts.items.values() if row.landed]
     from_ms, to_ms = _night(facts, turns, trains)
     work_ms = sum(turn.ended_ms - max(turn.started_ms, from_ms) for turn in turns)
+    checking_ms = sum(turn.checking_ms[1] - turn.checking_ms[0] for turn in turns)
+    checking_ms += sum(train.row.took_ms for train in facts.trains)
     peak, paused_ms = workers_peak(turns), _paused_ms(turns, trains)
     checks, tests = _executed(facts)
     return Numbers(
@@ -45,8 +47,9 @@ def numbers(facts: Facts, turns: tuple[TurnSeen, ...], trains: tuple[TrainSeen, 
         to_ms=to_ms,
         paused_ms=paused_ms,
         work_ms=work_ms,
+        checking_ms=checking_ms,
         workers_peak=peak,
-        parallel=parallel_text(work_ms, to_ms - from_ms, paused_ms, peak, _overlaps(facts)),
+        parallel=parallel_text(work_ms, to_ms - from_ms, paused_ms, peak, _overlaps(facts), checking_ms),
         checks=checks,
         tests=tests,
         source=facts.cite((facts.first_seq, facts.last_seq)),
@@ -131,14 +134,20 @@ def _overlaps(facts: Facts) -> Counter[str]:
     return Counter(wait.holder for wait in facts.waits if wait.code == RefusalCode.overlap)
 
 
-def parallel_text(work_ms: int, wall_ms: int, paused_ms: int, peak: int, overlaps: Counter[str]) -> str:
-    """Say whether working side by side paid, and what stood against it; long pauses are nobody's fault."""
+def parallel_text(
+    work_ms: int, wall_ms: int, paused_ms: int, peak: int, overlaps: Counter[str], checking_ms: int = 0
+) -> str:
+    """Say whether working side by side paid, and what stood against it; long pauses are nobody's fault.
+
+    The baseline is one worker whose every change is worked on, checked and landed before the next is begun.
+    """
     if not work_ms or wall_ms <= paused_ms:
         return "No worker ran."
-    factor = work_ms / (wall_ms - paused_ms)
+    factor = (work_ms + checking_ms) / (wall_ms - paused_ms)
+    checked = f" and {duration(checking_ms)} of checks" if checking_ms else ""
     without = f" (without pauses of {duration(paused_ms)})" if paused_ms else ""
     did = (
-        f"{duration(work_ms)} of work in {duration(wall_ms - paused_ms)}{without}:"
+        f"{duration(work_ms)} of work{checked} in {duration(wall_ms - paused_ms)}{without}:"
         f" {factor:.1f} × one worker, at most {peak} at a time"
     )
     if factor >= PAYS:

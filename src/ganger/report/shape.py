@@ -257,6 +257,8 @@ class Numbers(Struct, frozen=True, gc=False):
     """Of the time from beginning to end, long stretches in which nothing was done."""
     work_ms: int
     """All turns of all workers together."""
+    checking_ms: int
+    """Sum of the time that candidates and trains were looked at."""
     workers_peak: int
     parallel: str
     """Whether working side by side paid, in a sentence."""
