@@ -422,6 +422,15 @@ class TestStopping:
         process.stop(worker, 3_000)
         assert b"child tidy" in (tmp_path / "output").read_bytes()
 
+    @linux
+    def test_a_stopped_worker_hears_it(self, tmp_path, start):
+        worker = start("sh", "-c", "trap 'echo tidy; exit 0' TERM; echo up; while :; do sleep 0.02; done")
+        output_with(tmp_path, b"up")
+        for pid in process_table.descendants(process_table.read_table(), [worker.pid]):
+            os.kill(pid, signal.SIGSTOP)
+        process.stop(worker, 2_000)
+        assert b"tidy" in (tmp_path / "output").read_bytes()
+
     def test_the_caller_can_be_less_patient_than_the_spec(self, tmp_path, start):
         worker = start("sh", "-c", "trap '' TERM; echo up; while :; do sleep 0.02; done", grace_ms=60_000)
         output_with(tmp_path, b"up")

@@ -264,10 +264,15 @@ def _environment(pid: int) -> list[bytes]:
     try:
         if os.stat(f"/proc/{pid}").st_uid != os.getuid():
             return []
-        with open(f"/proc/{pid}/environ", "rb", 0) as file:
-            return file.read().split(b"\0")
+        # Where the first thread has ended, any other still shows what they share.
+        threads = (f"/proc/{pid}/task/{thread}" for thread in os.listdir(f"/proc/{pid}/task") if int(thread) != pid)
+        for place in (f"/proc/{pid}", *threads):
+            with open(f"{place}/environ", "rb", 0) as file:
+                if text := file.read():
+                    return text.split(b"\0")
     except OSError:
         return []
+    return []
 
 
 def _command_line(pid: int) -> list[bytes]:

@@ -158,7 +158,9 @@ def _tiles(numbers: Numbers, data: ReportData) -> list[tuple[str, str, str]]:
     ]
     busy_ms = numbers.wall_ms - numbers.paused_ms
     if numbers.work_ms and busy_ms > 0:
-        tiles.insert(3, (f"{(numbers.work_ms + numbers.checking_ms) / busy_ms:.1f} ×", "one thing after another", "#picture"))
+        tiles.insert(
+            3, (f"{(numbers.work_ms + numbers.checking_ms) / busy_ms:.1f} ×", "one thing after another", "#picture")
+        )
     return tiles
 
 
