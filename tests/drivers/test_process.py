@@ -513,9 +513,14 @@ class TestChecks:
         assert process_table.marked(f"check:{tmp_path / 'log'}") == []
 
     def test_an_interrupt_ends_it(self, tmp_path):
-        threading.Timer(0.4, os.kill, (os.getpid(), signal.SIGINT)).start()
-        with pytest.raises(KeyboardInterrupt):
-            self.check(tmp_path, "sh", "-c", "sleep 99")
+        # Whoever was started in the background of a shell has SIGINT ignored.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            threading.Timer(0.4, os.kill, (os.getpid(), signal.SIGINT)).start()
+            with pytest.raises(KeyboardInterrupt):
+                self.check(tmp_path, "sh", "-c", "sleep 99")
+        finally:
+            signal.signal(signal.SIGINT, before)
         assert process_table.marked(f"check:{tmp_path / 'log'}") == []
         assert process.exit_of(tmp_path / "log.exit.json").stopped
 

@@ -41,7 +41,14 @@ def tag(tmp_path):
 
 
 def living(tag):
-    """Numbers of the processes that have `tag` as an argument and are not zombies."""
+    """Numbers of the processes that have `tag` as an argument and are not zombies.
+
+    Looked for several times: each process of a chain of forks lives too short for one look to see it.
+    """
+    return next((found for _ in range(40) if (found := _seen(tag))), [])
+
+
+def _seen(tag):
     found = []
     for name in os.listdir("/proc"):
         try:
@@ -156,6 +163,16 @@ def test_nothing_is_left_after_a_sweep_when_the_shim_was_killed(shape, tag, repe
 def test_a_sweep_finds_even_a_bare_daemon_while_the_shim_lives(tag, tmp_path):
     worker = started("bare_daemon", tag, "stay", tmp_path)
     assert process.sweep(f"{tag}:1") >= 3
+    assert_nothing_left(tag, worker, within_s=0)
+
+
+def test_stopping_also_ends_what_a_dead_shim_has_left(tag, tmp_path):
+    worker = started("daemon", tag, "stay", tmp_path)
+    os.kill(worker.pid, signal.SIGKILL)
+    assert process.wait(worker, 1_000)
+    process.stop(worker, 0)
+    assert len(living(tag)) == 1
+    process.stop(worker, 0, f"{tag}:1")
     assert_nothing_left(tag, worker, within_s=0)
 
 

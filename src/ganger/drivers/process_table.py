@@ -264,15 +264,25 @@ def _environment(pid: int) -> list[bytes]:
     try:
         if os.stat(f"/proc/{pid}").st_uid != os.getuid():
             return []
-        # Where the first thread has ended, any other still shows what they share.
-        threads = (f"/proc/{pid}/task/{thread}" for thread in os.listdir(f"/proc/{pid}/task") if int(thread) != pid)
-        for place in (f"/proc/{pid}", *threads):
-            with open(f"{place}/environ", "rb", 0) as file:
-                if text := file.read():
-                    return text.split(b"\0")
+        return _read_entries(f"/proc/{pid}/environ") or _environment_of_threads(pid)
     except OSError:
         return []
-    return []
+
+
+def _environment_of_threads(pid: int) -> list[bytes]:
+    """Ask the other threads of a process whose first has ended: that one shows nothing any more."""
+    threads = os.listdir(f"/proc/{pid}/task")
+    shown = (_read_entries(f"/proc/{pid}/task/{thread}/environ") for thread in threads if int(thread) != pid)
+    return next((entries for entries in shown if entries), [])
+
+
+def _read_entries(path: str) -> list[bytes]:
+    try:
+        with open(path, "rb", 0) as file:
+            text = file.read()
+    except OSError:
+        return []
+    return text.split(b"\0") if text else []
 
 
 def _command_line(pid: int) -> list[bytes]:

@@ -161,12 +161,16 @@ class RealWorld:
         trash.to_trash(self._state_dir, place, wall_ms())
 
     def _started_before(self, run: Run, turn: int, folder: Path) -> WorkerId | None:
-        """The worker of this turn that a supervisor started and did not live to record, living or ended."""
+        """The worker of this turn that a supervisor started and did not live to record, living or ended.
+
+        The living are looked for first: one that ends meanwhile has left its record by the time that is looked for.
+        """
         if not (folder / STARTED).exists():
             return None
-        if (folder / "exit.json").exists():
+        living = process.find(self._marker(run))
+        if living is None and (folder / "exit.json").exists():
             return GONE
-        return process.find(self._marker(run))
+        return living
 
     def _brief(self, run: Run, spec: ItemSpec, turn: int) -> str:
         reader = Reader(self._state_dir / "journal.db")
