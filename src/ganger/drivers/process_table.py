@@ -28,6 +28,7 @@ MARK = "GANGER_MARK"
 REAPER = Path(__file__).parents[1] / "jail" / "reaper.py"
 KILL_MAX_S = 10.0
 CHASE_S = 0.05
+EXEC_S = 0.03
 CHASE_NUMBERS = 4
 FREEZE_SCANS_MAX = 8
 POLL_S = 0.005
@@ -124,7 +125,18 @@ def cpu_ms(worker: WorkerId) -> int:
 
 
 def find(marker: str) -> WorkerId | None:
-    """Find the shim that was started with `marker`: who started it may have died before it could write that down."""
+    """Find the shim that was started with `marker`: who started it may have died before it could write that down.
+
+    Looks twice, some milliseconds apart: in the middle of its `exec` a process has no environment that could be read.
+    """
+    found = _find_now(marker)
+    if found is None:
+        time.sleep(EXEC_S)
+        found = _find_now(marker)
+    return found
+
+
+def _find_now(marker: str) -> WorkerId | None:
     table = read_table()
     shims = [table[pid] for pid in marked(marker) if pid in table and os.fsencode(REAPER) in _command_line(pid)]
     # A worker can start a copy of the shim, but not before the shim that started the worker.
