@@ -1,11 +1,11 @@
-"""Run every benchmark: `python -m bench [journal|tick|patterns|night]…`."""
+"""Run every benchmark: `python -m bench [NAME…]`, named as the modules."""
 
 from __future__ import annotations
 
 import importlib
 import sys
 
-ALL = ("patterns", "tick", "journal", "night")
+ALL = ("patterns", "packing", "admission", "tick", "simulator", "questions", "leases", "journal", "night")
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ganger.core import events as ev
 from ganger.core.ids import Commit, ItemId, PlanId, RunId
-from ganger.core.model import Check, ItemSpec, LeaseMode, WorkerId
+from ganger.core.model import Check, ItemSpec, Lane, LeaseMode, WorkerId
 from ganger.core.policy import Policy
 from ganger.journal.store import Store
 from ganger.service.door import keep_policy
@@ -16,26 +16,33 @@ BATCH = 5_000
 BASE = Commit("0" * 40)
 
 
-def spec(number: int) -> ItemSpec:
-    """The `number`-th item: a scope of its own, one check, every fourth after the one before."""
+def lane(number: int) -> Lane:
+    """The `number`-th lane."""
+    return Lane(f"lane{number}", (f"src/lane{number}/**",))
+
+
+def spec(number: int, lanes: int = 0) -> ItemSpec:
+    """The `number`-th item: a scope of its own or one of the lanes, one check, every fourth after the one before."""
+    held = lane(number % lanes) if lanes else None
     return ItemSpec(
         id=ItemId(f"item-{number}"),
         plan=PlanId("big"),
         title=f"Change module {number}",
-        scope=(f"src/mod{number}/**", f"tests/mod{number}/*.py"),
+        scope=held.paths if held else (f"src/mod{number}/**", f"tests/mod{number}/*.py"),
+        lane=held.name if held else "",
         after=(ItemId(f"item-{number - 1}"),) if number % 4 == 3 else (),
         checks=(Check("unit", ("python", "-m", "pytest", "-q")),),
     )
 
 
-def build(state_dir: Path, events: int) -> Store:
-    """Make a fleet with `events` entries: items, runs that landed, 50 live runs, and notes of those."""
+def build(state_dir: Path, events: int, lanes: int = 0) -> Store:
+    """Make a fleet with `events` entries: 10,000 items (with `lanes`, each in one of so many), 50 live runs, notes."""
     state_dir.mkdir(parents=True)
-    policy = Policy(workers_max=LIVE)
+    policy = Policy(workers_max=LIVE, lanes=tuple(lane(number) for number in range(lanes)))
     keep_policy(state_dir, policy)
     store = Store(state_dir / "journal.db")
     facts: list[ev.Event] = [ev.PlanAdded(PlanId("big"), "Big", "big.toml", "0")]
-    facts += [ev.ItemAdded(spec(number), "Do it well.") for number in range(ITEMS)]
+    facts += [ev.ItemAdded(spec(number, lanes), "Do it well.") for number in range(ITEMS)]
     for number in range(LIVE):
         facts.append(
             ev.RunGranted(
@@ -43,7 +50,8 @@ def build(state_dir: Path, events: int) -> Store:
                 item=ItemId(f"item-{number * 4}"),
                 attempt=1,
                 base=BASE,
-                scope=spec(number * 4).scope,
+                scope=spec(number * 4, lanes).scope,
+                lane=spec(number * 4, lanes).lane,
                 mode=LeaseMode.exclusive,
                 expires_ms=1 << 60,
                 agent="default",

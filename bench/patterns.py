@@ -64,6 +64,52 @@ def main() -> None:
         files.add(n, (f"src/mod{n}/*.py",))
     row("**/x.rs against src/mod1/*.py, none overlaps", time_once(lambda scope: list(files.overlapping(scope)), asked))
     row(f"remove one of {LEASES:,}", time_once(index.remove, list(range(LEASES))))
+    print()
+    for name, usual in USUAL.items():
+        admissions(name, usual)
+
+
+def admissions(name: str, usual: Callable[[int], tuple[str, ...]]) -> None:
+    """Time whether a scope is free among live leases when one in twenty, held or asked about, has no directory.
+
+    The baseline is the same without these. Three in ten are shared; the patterns were read when items were added.
+    """
+    base, _ = time_admissions(usual, 0.0)
+    times, free = time_admissions(usual, 0.05)
+    row(f"admit among {LEASES:,} {name}, {free:.0%} free", times, base)
+
+
+def time_admissions(usual: Callable[[int], tuple[str, ...]], odd_share: float) -> tuple[list[float], float]:
+    """Return the seconds of 5,000 questions, and the share of scopes that were free."""
+    rng = random.Random(3)
+    scopes = [odd(n, rng) if rng.random() < odd_share else usual(n) for n in range(LEASES + 4000)]
+    drawn = [(scope, rng.random() < 0.3) for scope in scopes]
+    index: ScopeIndex[int] = ScopeIndex(RULES)
+    for n, (scope, shared) in enumerate(drawn[:LEASES]):
+        index.add(n, scope, shared=shared)
+    free = 0
+
+    def ask(each: tuple[tuple[str, ...], bool]) -> None:
+        nonlocal free
+        free += next(index.overlapping(each[0], shared=each[1]), None) is None
+
+    asked = drawn[LEASES - 1000 :]
+    for scope, _ in asked:
+        for text in scope:
+            parse(text, RULES)
+    return time_once(ask, asked), free / len(asked)
+
+
+USUAL: dict[str, Callable[[int], tuple[str, ...]]] = {
+    "directories": lambda n: (f"src/area{n % 40}/mod{n}/**", *([f"tests/mod{n}/**"] if n % 3 else [])),
+    "files": lambda n: (f"src/area{n % 40}/mod{n}/{{a,b,c{n}}}.ts", f"tests/mod{n}_test.ts"),
+    "wide folders": lambda n: (f"src/area{n % 4}/file{n}.rs",),
+}
+
+
+def odd(n: int, rng: random.Random) -> tuple[str, ...]:
+    """Draw a scope without a directory of its own."""
+    return (rng.choice([f"**/name{n}.md", f"**/name{n}.py", "*.md", "**/*.py", f"docs/**/x{n}", "docs/**/x"]),)
 
 
 def scope_of(n: int) -> tuple[str, ...]:

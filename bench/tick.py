@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from bench import fleets
 from bench.table import median, ms, percentile, rows, timed
+from ganger.core import events as ev
 from ganger.core.effects import Exit, Observed
 from ganger.core.ids import Commit
 from ganger.core.loop import Intent
@@ -21,13 +22,22 @@ from ganger.drivers.process_table import identify
 from ganger.journal.store import Store
 from ganger.service.door import kept_policy
 from ganger.service.fleet import Fleet
-from ganger.supervisor.observe import Observer, Places
+from ganger.supervisor.observe import Observer
+from ganger.supervisor.places import Places
 
 
 def world(state_dir: Path) -> tuple[Callable[[], object], Fleet]:
     """A tick without its effects on the fleet in `state_dir`: catch up, observe the real machine, reconcile."""
     fleet = Fleet(Store(state_dir / "journal.db"), kept_policy(state_dir))
-    observer = Observer(Places(state_dir), lambda run: (), lambda: Commit("1" * 40), lambda: False)
+    observer = Observer(
+        places=Places(state_dir),
+        tip_of=lambda run: None,
+        target=lambda: Commit("1" * 40),
+        dirty=lambda: False,
+        repo=lambda: "",
+        reads=lambda agent: lambda line: (),
+        prices={},
+    )
 
     def tick() -> object:
         def look(state: State, now_ms: int) -> object:
@@ -54,9 +64,7 @@ def main() -> None:
             alive = frozenset(state.runs)
             now_ms = state.at_ms
             roomy = replace(fleet.policy, workers_max=2 * fleets.LIVE)
-            busy_world = Observed(
-                target=Commit("1" * 40), exits={run: Exit(1, 0) for run in alive}, workspaces=alive, active_ms={}
-            )
+            busy_world = Observed(target=Commit("1" * 40), exits={run: Exit(1, 0) for run in alive}, workspaces=alive)
             busy = timed(lambda: fleet.look(lambda s, _: reconcile(s, busy_world, now_ms, roomy, Intent())), 50, 3)
         finally:
             for sleeper in sleepers:
@@ -88,8 +96,6 @@ def _scan() -> int:
 
 def _occupy(store: Store) -> list[subprocess.Popen[bytes]]:
     """Give every live run a real process as its worker."""
-    from ganger.core import events as ev
-
     sleepers = []
     with store.writing() as writing:
         for run in list(writing.state.runs.values()):

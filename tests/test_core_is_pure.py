@@ -15,6 +15,7 @@ MODULES = sorted(CORE.glob("*.py"))
 ALLOWED = {
     "__future__",
     "bisect",
+    "collections",
     "collections.abc",
     "enum",
     "functools",

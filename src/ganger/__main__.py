@@ -17,6 +17,10 @@ def main() -> None:
         from ganger.cli.status import main as status
 
         sys.exit(status(args[1:]))
+    if args[:1] == ["admit"]:
+        from ganger.cli.admit import main as admit
+
+        sys.exit(admit(args[1:]))
     from ganger.cli.main import main as tree
 
     sys.exit(tree(args))

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from builders import Fleet
+from builders import Done, Fleet
 
+from ganger.cli.ending import EXIT_OF, MEANS
+from ganger.cli.kernel import FLEET_EXIT, GATE_EXIT, LIVENESS_EXIT, RECOVERY_EXIT
 from ganger.cli.main import SUMMARIES
 from ganger.cli.other import EXIT_CODES
+from ganger.core.fleet_plan import FleetVerdict
+from ganger.core.loop import Gate, StopReason
+from ganger.core.model import Liveness, Recovery
 
 
 def allowed(command: str) -> set[int]:
@@ -27,16 +33,25 @@ def begin(fleet: Fleet, script: str = "echo x >> src/$item.txt; commit work", mo
 
 def test_the_table_names_commands_that_there_are() -> None:
     assert {name for name, _, _ in EXIT_CODES} <= {"every command", *SUMMARIES}
-    assert len({(name, code) for name, code, _ in EXIT_CODES}) == len(EXIT_CODES)
+    assert len(set(EXIT_CODES)) == len(EXIT_CODES)
 
 
-def test_what_a_night_ends_with(fleet: Fleet) -> None:
+def test_the_table_has_every_verdict_of_the_kernel() -> None:
+    """A new reason to stop, or a new verdict, has an exit status from the day it is made."""
+    assert set(EXIT_OF) == set(MEANS) == set(StopReason)
+    assert {*GATE_EXIT, *FLEET_EXIT, *LIVENESS_EXIT, *RECOVERY_EXIT} == {*Gate, *FleetVerdict, *Liveness, *Recovery}
+    told = {(name, means.partition(":")[0]): int(code) for name, code, means in EXIT_CODES}
+    assert {reason: told["run", reason] for reason in StopReason} == EXIT_OF
+    assert told["gate", "stale"] == 4 and told["liveness", "unknown"] == 5 and told["resume-check", "diverged"] == 3
+
+
+def test_what_a_night_ends_with(fleet: Fleet, here: Callable[..., Done]) -> None:
     plan = begin(fleet)
     seen: dict[str, set[int]] = defaultdict(set)
 
     def expect(code: int, *words: str) -> None:
-        done = fleet.ganger(*words)
-        assert done.code == code, done
+        done = here(*words)
+        assert done.code == code, (words, done)
         seen[words[0]].add(code)
 
     expect(2, "run", plan)
@@ -66,6 +81,22 @@ def test_what_a_night_ends_with(fleet: Fleet) -> None:
     expect(0, "journal", "verify")
     expect(0, "journal", "replay", "--check")
     expect(0, "config", "explain")
+    expect(3, "gate")
+    expect(5, "next")
+    expect(5, "fleet-plan", "--target", "1")
+    expect(0, "resume-check", "a.1")
+    expect(2, "liveness", "a.1")
+    expect(0, "trace", "a")
+    expect(1, "pause", "plan")
+    expect(1, "breaker", "list")
+    expect(1, "schedule", "list")
+    expect(1, "lease", "list")
+    expect(0, "lease", "acquire", "--scope", "docs/**")
+    expect(1, "admit", "a")
+    expect(1, "admit", "--scope", "docs/**")
+    expect(2, "admit", "--lane", "none")
+    expect(6, "lease", "renew", "lease:1", "1")
+    expect(0, "admit", "--scope", "src/**")
     fleet.git("update-ref", "refs/heads/main", "main~1")
     expect(1, "verify", "a")
     for command, codes in seen.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from collections.abc import Iterator
 import click
 import pytest
 
-from ganger.cli.main import GROUPS, SUMMARIES, main, tree
+from ganger.cli.main import GROUPS, HOT, SUMMARIES, main, tree
 
 
 def every_command() -> Iterator[tuple[tuple[str, ...], click.Command]]:
@@ -29,7 +30,7 @@ COMMANDS = dict(every_command())
 
 
 def test_the_summaries_name_exactly_what_there_is() -> None:
-    assert set(SUMMARIES) == {name for names in GROUPS.values() for name in names} | {"status", "version"}
+    assert set(SUMMARIES) == {name for names in GROUPS.values() for name in names} | {*HOT, "version"}
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
@@ -79,3 +80,27 @@ def test_the_short_ways_say_the_same(words: tuple[str, ...], capsys: pytest.Capt
     code = main(list(words))
     done = subprocess.run([sys.executable, "-m", "ganger", *words], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (code, capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_every_command_can_speak_json(words: tuple[str, ...]) -> None:
+    command = COMMANDS[words]
+    if words[0] in HOT:
+        assert "--json" in command.get_help(click.Context(command)) or "[--json]" in help_of(words[0])
+    elif not isinstance(command, click.Group):
+        assert "as_json" in {one.name for one in command.params}
+
+
+def help_of(name: str) -> str:
+    """The help of a command with a parser of its own."""
+    text = importlib.import_module(HOT[name]).HELP
+    assert isinstance(text, str)
+    return text
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_every_command_says_its_exit_status(words: tuple[str, ...]) -> None:
+    command = COMMANDS[words]
+    told = help_of(words[0]) if words[0] in HOT else command.help or ""
+    simple = words in (("version",), ("exit-codes",), ("config", "explain"), ("journal", "tail"), ("journal", "export"))
+    assert "Exit status: 0" in told or isinstance(command, click.Group) or simple

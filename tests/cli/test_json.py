@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 import pytest
-from builders import Fleet
+from builders import Done, Fleet
+
+from ganger.cli.shapes import SHAPES
 
 
 @pytest.fixture
@@ -26,7 +29,7 @@ def night(fleet: Fleet) -> Fleet:
     return fleet
 
 
-def test_every_shape(night: Fleet) -> None:
+def test_every_shape(night: Fleet, here: Callable[..., Done]) -> None:
     plan = str(night.root / "plan.toml")
     commands = {
         ("status",): "ganger.status",
@@ -45,18 +48,52 @@ def test_every_shape(night: Fleet) -> None:
         ("config", "explain"): "ganger.config",
         ("exit-codes",): "ganger.exit-codes",
         ("journal", "verify"): "ganger.journal-verify",
+        ("plan", "show", plan): "ganger.plan",
+        ("next",): "ganger.next",
+        ("gate",): "ganger.gate",
+        ("fleet-plan", "--target", "2"): "ganger.fleet-plan",
+        ("admit", "bad"): "ganger.admission",
+        ("admit", "--scope", "docs/**"): "ganger.admission",
+        ("liveness", "asks.1"): "ganger.liveness",
+        ("resume-check", "asks.1"): "ganger.resume-check",
+        ("rewind", "asks.1"): "ganger.checkpoints",
+        ("diff", "good"): "ganger.diff",
+        ("log", "asks"): "ganger.log",
+        ("report",): "ganger.report",
+        ("report", "--text"): "ganger.report",
+        ("lease", "acquire", "--scope", "docs/**"): "ganger.lease",
+        ("lease", "list"): "ganger.leases",
+        ("lease", "acquire", "--scope", "docs/x"): "ganger.reply",
+        ("breaker", "list"): "ganger.breakers",
+        ("schedule", "list"): "ganger.schedules",
+        ("retry", "asks"): "ganger.reply",
+        ("pause", "plan"): "ganger.reply",
+        ("answer", "q1", "left"): "ganger.reply",
+        ("stop", "good"): "ganger.reply",
+        ("run", plan, "--dry-run"): "ganger.dry-run",
+        ("run", plan, "--quiet"): "ganger.night",
+        ("down",): "ganger.down",
+        ("version",): "ganger.version",
+        ("init", "--dry-run"): "ganger.init",
+        ("trace", "good"): "ganger.trace",
     }
     for words, kind in commands.items():
-        done = night.ganger(*words, "--json")
+        done = here(*words, "--json")
         assert done.out.count("\n") == 1, words
         assert done.out.isascii(), words
         value = json.loads(done.out)
+        assert_documented(value)
         assert list(value)[:2] == ["kind", "version"], words
         assert (value["kind"], value["version"]) == (kind, 1), words
 
 
+def assert_documented(value: dict[str, object]) -> None:
+    """A shape is what `cli.shapes` says of it: no field more, no field less."""
+    assert set(value) == {"kind", "version", *SHAPES[str(value["kind"])]}, value["kind"]
+
+
 def test_it_says_the_same_as_the_text(night: Fleet) -> None:
-    assert night.json("status")["items"] == {"landed": 1, "given_up": 1, "running": 1}
+    assert night.json("status")["items"] == {"landed": 1, "given_up": 1, "asking": 1}
     assert night.json("inbox")["questions"][0]["options"] == ["left", "right"]
     assert night.json("verify", "good")["rung"] == "landed"
     assert night.json("why", "bad")["reason"] == "the worker exited with status 3"

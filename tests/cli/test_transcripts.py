@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from builders import Fleet, ended
+from builders import Done, Fleet, ended
 
 FOLDER = Path(__file__).parent / "transcripts"
 WORK = "echo worked >> src/$item.txt; commit work; ganger done --summary 'It is made.'"
@@ -31,8 +31,9 @@ def planned(fleet: Fleet, script: str = WORK, more: str = "") -> None:
     empty(fleet)
     fleet.shell_agent("sh", script)
     fleet.configure(checks={"unit": "test -e README.md"}, fleet="workers_max = 1\n", more=more)
-    fleet.item("a", agent="sh", more="budget = { attempts_max = 1 }")
-    fleet.item("b", agent="sh", more='after = ["a"]')
+    brief = 'brief = "Write a line into the file, so that one sees that it was done."\n'
+    fleet.item("a", agent="sh", more=brief + "budget = { attempts_max = 1 }")
+    fleet.item("b", agent="sh", more=brief + 'after = ["a"]')
     fleet.plan().rename(fleet.repo / "plan.toml")
 
 
@@ -58,19 +59,25 @@ def careful(fleet: Fleet) -> None:
     planned(fleet, more='[landing]\nmode = "ask"\n')
 
 
+def laned(fleet: Fleet) -> None:
+    """Two lanes that may be given instead of each other, and no fleet yet."""
+    lanes = '[lanes]\nautopick = ["docs", "src"]\n[lanes.docs]\npaths = ["docs/**"]\n[lanes.src]\npaths = ["src/**"]\n'
+    planned(fleet, more=lanes)
+
+
 SETUPS: dict[str, Callable[[Fleet], None]] = {
-    function.__name__: function for function in (empty, planned, asking, straying, dirty, careful)
+    function.__name__: function for function in (empty, planned, asking, straying, dirty, careful, laned)
 }
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.txt")), ids=lambda path: path.stem)
-def test_transcript(fleet: Fleet, path: Path) -> None:
+def test_transcript(fleet: Fleet, here: Callable[..., Done], path: Path) -> None:
     lines = path.read_text().splitlines()
     SETUPS[lines[0].removeprefix("# ")](fleet)
     found = [lines[0]]
     for line in lines[1:]:
         if line.startswith("$ "):
-            found += ["", line, *played(fleet, shlex.split(line.removeprefix("$ ")))]
+            found += ["", line, *played(fleet, here, shlex.split(line.removeprefix("$ ")))]
     text = "\n".join(found) + "\n"
     assert "this is a fault of ganger" not in text
     if os.environ.get("GANGER_TRANSCRIPTS") == "write":
@@ -78,10 +85,12 @@ def test_transcript(fleet: Fleet, path: Path) -> None:
     assert text == path.read_text()
 
 
-def played(fleet: Fleet, words: list[str]) -> list[str]:
+def played(fleet: Fleet, here: Callable[..., Done], words: list[str]) -> list[str]:
     """Run one line of a transcript and give what it printed, with stable names for what is not."""
-    if words[0] == "ganger":
+    if words[0] == "ganger" and words[1:2] in (["run"], ["up"], ["down"], ["diff"]):
         done = fleet.ganger(*words[1:])
+    elif words[0] == "ganger":
+        done = here(*words[1:])
     else:
         pipe = subprocess.PIPE
         done = ended(subprocess.Popen(words, cwd=fleet.repo, env=fleet.env, stdout=pipe, stderr=pipe))
@@ -97,12 +106,14 @@ def steady(fleet: Fleet, text: str) -> str:
     for pattern, name in (
         (r"\b\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\b", "<when>"),
         (r"(?m)^\d\d:\d\d:\d\d\b", "<time>"),
+        (r"(_ms\": )\d{13}\b", r"\1<when>"),
         (r"\b(?:[0-9a-f]{64}|[0-9a-f]{40}|[0-9a-f]{12}|[0-9a-f]{16})\b", "<commit>"),
         (r"\bindex [0-9a-f]+\.\.[0-9a-f]+", "index <blobs>"),
         (r"\b(pid|supervisor) \d+", r"\1 <pid>"),
         (r"\bon \S+ \(ganger", "on <host> (ganger"),
         (r"(?<![\w.])\d+(?:m\d+)?s\b", "<span>"),
         (r"\btoken \d+", "token <token>"),
+        (r" +<when> +", " <when> "),
         (r" +<span>", " <span>"),
         (r"<span> +", "<span> "),
     ):

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from ganger.core import commands as cmd
 from ganger.core import events as ev
 from ganger.core.ids import ItemId, PlanId, RunId
-from ganger.core.model import EndKind, Hold, LeaseMode, RefusalCode
+from ganger.core.model import EndKind, Hold, LeaseMode, Refusal, RefusalCode
 from ganger.core.policy import Policy
 from ganger.testing.builders import BASE, NOW_MS, TIP, Story, add_plan, spec
 
@@ -94,7 +94,16 @@ def test_a_grant_is_run_lease_and_token_in_one() -> None:
     story = Story(spec(mode=LeaseMode.shared, agent="claude"))
     (event,) = story.do(cmd.GrantRun(ItemId("login"), BASE))
     assert event == ev.RunGranted(
-        RunId("login.1"), ItemId("login"), 1, BASE, ("src/**",), LeaseMode.shared, NOW_MS + 600_000, "claude"
+        run=RunId("login.1"),
+        item=ItemId("login"),
+        attempt=1,
+        base=BASE,
+        scope=("src/**",),
+        mode=LeaseMode.shared,
+        expires_ms=NOW_MS + 600_000,
+        agent="claude",
+        kind="patcher",
+        permit_ms=NOW_MS + 1_800_000,
     )
     assert story.token() == story.state.seq
 
@@ -151,12 +160,14 @@ def test_supervisors_come_and_go() -> None:
 def test_every_command_is_decided_on_an_empty_fleet() -> None:
     """No command raises whatever it names."""
     story = Story()
+    known = {
+        **dict.fromkeys(("token", "turn", "every_ms", "next_ms", "ttl_ms", "until_ms"), 1),
+        **dict.fromkeys(("until", "items", "members", "todos", "classes", "scope"), ()),
+    }
     for kind in get_args(cmd.Command):
-        fields = {
-            name: {"token": 1, "turn": 1, "until": (), "items": (), "members": (), "todos": ()}.get(name, "x")
-            for name in kind.__struct_fields__[: len(kind.__struct_fields__) - len(kind.__struct_defaults__)]
-        }
-        story.decide(kind(**fields))
+        needed = kind.__struct_fields__[: len(kind.__struct_fields__) - len(kind.__struct_defaults__)]
+        decided = story.decide(kind(**{name: known.get(name, "x") for name in needed}))
+        assert isinstance(decided, Refusal) or all(isinstance(event, ev.Fact) for event in decided)
 
 
 def test_a_hold_of_the_plan_comes_back_with_a_revision() -> None:
@@ -164,3 +175,11 @@ def test_a_hold_of_the_plan_comes_back_with_a_revision() -> None:
     story.do(cmd.RetryItem(ItemId("login")))
     story.do(add_plan(spec(hold=Hold("draft"), priority=2), digest="2"))
     assert story.why_not(cmd.GrantRun(ItemId("login"), BASE)) == ("held", "item login is held: draft")
+
+
+def test_a_wait_for_longer_is_noted_again() -> None:
+    story = Story(spec())
+    wait = cmd.RecordWait(ItemId("login"), RefusalCode.predicate, "no", "freeze", NOW_MS + 5)
+    story.do(wait)
+    assert story.do(replace(wait, again_ms=NOW_MS + 4)) == ()
+    assert kinds(story.do(replace(wait, again_ms=NOW_MS + 6))) == ["ItemWaited"]

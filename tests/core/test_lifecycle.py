@@ -11,7 +11,19 @@ from ganger.core import commands as cmd
 from ganger.core import events as ev
 from ganger.core.ids import ItemId, QuestionId, RunId, Token
 from ganger.core.lifecycle import ItemStatus, RunStatus, cooldown_ms, item_status, run_status
-from ganger.core.model import CheckState, EndKind, Hold, Outcome, Refusal, Report, ReportKind, Todo, WorkerId
+from ganger.core.model import (
+    PLANNER,
+    CheckState,
+    EndKind,
+    Hold,
+    Outcome,
+    Refusal,
+    RefusalCode,
+    Report,
+    ReportKind,
+    Todo,
+    WorkerId,
+)
 from ganger.core.policy import Policy
 from ganger.testing.builders import BASE, NOW_MS, TIP, Story, add_plan, evidence, result, spec
 
@@ -112,7 +124,6 @@ def test_a_worker_of_a_run_that_was_stopped_meanwhile_is_known() -> None:
 EXITS: list[tuple[int | None, dict[str, Any], str]] = [
     (3, {}, "the worker exited with status 3"),
     (None, {"signal": 9}, "the worker was killed by signal 9"),
-    (None, {"lost": True}, "the worker vanished: whoever watched it was killed as well"),
 ]
 
 
@@ -122,6 +133,13 @@ def test_a_bad_end_without_a_report_ends_the_run(code: int | None, fields: dict[
     story.started()
     events = story.do(exit_(story, code, **fields))
     assert events[1:] == (ev.StopRequested(RUN, EndKind.failed, reason),)
+
+
+def test_an_end_that_nobody_saw_says_nothing_yet() -> None:
+    story = Story(spec())
+    story.started()
+    assert kinds(story.do(exit_(story, None, lost=True))) == ["WorkerExited"]
+    assert story.run().lost and run_status(story.state, story.run()) is RunStatus.recovering
 
 
 def test_a_good_end_without_a_report_is_a_report() -> None:
@@ -384,8 +402,12 @@ ENDS = [
     (EndKind.timed_out, True, 30_000),
     (EndKind.rejected, True, 30_000),
     (EndKind.superseded, True, 0),
+    (EndKind.over_budget, True, 30_000),
     (EndKind.stopped, False, 0),
     (EndKind.interrupted, False, 0),
+    (EndKind.limited, False, 0),
+    (EndKind.expired, False, 0),
+    (EndKind.finished, False, 0),
 ]
 
 
@@ -496,3 +518,19 @@ def test_item_status(fields: dict[str, Any], before: Any, status: ItemStatus) ->
     if before is not None:
         before(story)
     assert item_status(story.state, story.state.items[ItemId("login")], story.now_ms) is status
+
+
+def test_what_is_finished_is_done_again_when_a_person_says_so() -> None:
+    story = Story(spec(kind=PLANNER))
+    story.ended(end=EndKind.finished)
+    assert story.state.ready == []
+    assert kinds(story.do(cmd.RetryItem(ItemId("login")))) == ["ItemRetried"]
+    assert story.granted().id == "login.2"
+
+
+def test_a_retry_forgets_what_the_item_waited_for() -> None:
+    story = Story(spec())
+    story.do(cmd.RecordWait(ItemId("login"), RefusalCode.predicate, "no", "freeze", NOW_MS + 5))
+    story.do(cmd.RetryItem(ItemId("login")))
+    item = story.state.items[ItemId("login")]
+    assert (item.waiting, item.again_ms) == (None, 0)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import re
+import sys
 from collections.abc import Callable
 from functools import cache
 from itertools import product
@@ -129,6 +130,37 @@ def names_of(chars_max: int) -> list[str]:
     return ["".join(name) for count in range(1, chars_max + 1) for name in product("abc", repeat=count)]
 
 
+def ended(rng: Rng) -> str:
+    """Up to two segments, the last one with a dot or open, after any directories or not."""
+    first = rng.choice(["", "", "a/", "?/", "**/", "a/**/", "*/"])
+    return first + (rng.choice(["a", "b", "*", "?", "a*", "[!a]*", ""]) + rng.choice(ENDINGS)).replace("**", "*")
+
+
+def plain(rng: Rng) -> str:
+    """Up to five names, perhaps with any directories among them."""
+    names = rng.choices("ab", k=rng.randint(1, 5))
+    return "/".join(rng.choice([names, [*names, "**"], ["**", *names], [*names[:1], "**", *names[1:], "a"]]))
+
+
+ENDINGS = [
+    ".a",
+    ".b",
+    ".?",
+    "*.a",
+    "*.b",
+    "*a",
+    "a",
+    ".[ab]",
+    ".b.a",
+    "*.b.a",
+    "[.b]a",
+    "*",
+    ".*",
+    "b.*",
+    "{.a,.b}",
+    "[.a]b",
+]
+
 UNIVERSES = {
     "mixed": (mixed, paths_of(names_of(2), 3)),
     "one_name": (one_name, names_of(6)),
@@ -240,32 +272,55 @@ def test_no_character_beyond_the_table_folds_to_another_and_folding_twice_is_fol
 # ── the index ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 SCOPES = st.lists(
-    st.builds(lambda seed, draw: draw(Rng(seed)), st.integers(0, 10**6), st.sampled_from([mixed, braced, deep])),
+    st.builds(
+        lambda seed, draw: draw(Rng(seed)), st.integers(0, 10**6), st.sampled_from([mixed, braced, deep, ended, plain])
+    ),
     max_size=3,
 ).map(tuple)
-STEPS = st.lists(st.tuples(st.sampled_from(["add", "add", "remove", "ask"]), st.integers(0, 9), SCOPES), max_size=40)
+STEPS = st.lists(
+    st.tuples(st.sampled_from(["add", "add", "remove", "ask"]), st.integers(0, 9), SCOPES, st.booleans()), max_size=40
+)
 
 
 @settings(max_examples=200, derandomize=True, deadline=None)
 @given(STEPS, PATH_RULES)
 def test_the_index_finds_what_a_linear_scan_finds(
-    steps: list[tuple[str, int, tuple[str, ...]]], rules: PathRules
+    steps: list[tuple[str, int, tuple[str, ...], bool]], rules: PathRules
 ) -> None:
     index: ScopeIndex[int] = ScopeIndex(rules)
-    held: dict[int, tuple[str, ...]] = {}
-    for what, key, scope in steps:
+    held: dict[int, dict[bool, tuple[str, ...]]] = {}
+    for what, key, scope, shared in steps:
         if what == "add":
-            index.add(key, scope)
-            held[key] = held.get(key, ()) + scope
+            index.add(key, scope, shared=shared)
+            owned = held.setdefault(key, {False: (), True: ()})
+            owned[shared] += scope
         elif what == "remove" and key in held:
             index.remove(key)
             del held[key]
-        found = list(index.overlapping(scope))
-        assert sorted(found) == sorted(key for key in held if scope_overlap(scope, held[key], rules))
+        exclusive = {key for key in held if scope_overlap(scope, held[key][False], rules)}
+        either = exclusive | {key for key in held if scope_overlap(scope, held[key][True], rules)}
+        assert sorted(index.overlapping(scope)) == sorted(either)
+        assert sorted(index.overlapping(scope, shared=True)) == sorted(exclusive)
         assert len(index) == len(held)
     for key in held:
         index.remove(key)
-    assert not index._root.below and not index._root.held
+    for branches in (index._exclusive, index._shared):
+        assert not (branches.root.below or branches.root.held or branches.root.ways)
+
+
+def test_the_index_has_no_false_disjoint_and_no_false_overlap() -> None:
+    """100,000 pairs of one pattern asked about and one held, as all paths of a universe say it, `..` among them."""
+    short = ["".join(name) for count in range(1, 5) for name in product("ab.", repeat=count)]
+    names = short + [name + ".b.a" for name in short if len(name) < 4]
+    paths = [first + name for first in ("", "a/", "b/") for name in names]
+    pool = [parse(text, RULES) for text in draw_pool(ended, 320, 5)]
+    sets = [sum(1 << at for at, path in enumerate(paths) if slowly_matches(pattern.text, path)) for pattern in pool]
+    index: ScopeIndex[int] = ScopeIndex(RULES)
+    for at, pattern in enumerate(pool):
+        index.add(at, (pattern.text,))
+    for at, pattern in enumerate(pool):
+        found = set(index.overlapping((pattern.text,)))
+        assert found == {other for other in range(len(pool)) if sets[at] & sets[other]}, pattern
 
 
 # ── growth, by counting ──────────────────────────────────────────────────────────────────────────────────────────
@@ -307,6 +362,56 @@ def test_overlap_takes_at_most_the_product_of_the_lengths(
 ) -> None:
     for n in (5, 20, 60):
         assert count_meetings(hard(n), other(n)) <= 2 * len(hard(n)) * len(other(n))
+
+
+def calls_of(action: Callable[[], object]) -> int:
+    """Count the calls of Python functions."""
+    calls = 0
+
+    def count(frame: object, event: str, argument: object) -> None:
+        nonlocal calls
+        calls += event == "call"
+
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        action()
+    finally:
+        sys.setprofile(before)
+    return calls
+
+
+@pytest.mark.parametrize(
+    ("asked", "held"),
+    [
+        ("src/mod7/x.rs", "src/mod{}/**"),
+        ("src/new/**", "src/mod{}/*.py"),
+        ("src/new/x.py", "src/file{}.py"),
+        ("src/*/x.rs", "src/mod{}/*.py"),
+        ("**/x.rs", "src/mod{}/*.py"),
+        ("**/x.rs", "src/mod{}/x.py"),
+        ("**/x.py", "src/mod{}/file{}.py"),
+        ("**/*.md", "src/mod{}/file{}.py"),
+        ("*.md", "src/mod{}/*.md"),
+        ("*.md", "file{}.py"),
+        ("docs/**/x", "docs/page{}/*.md"),
+        ("docs/**/x", "docs/page{}/y"),
+        ("src/mod7/x.py", "**/file{}.py"),
+        ("src/mod7/*.py", "**/file{}.md"),
+        ("src/mod7/*.py", "*.md{}"),
+        ("**/x", "**/*.md{}"),
+        ("**/x.rs", "src/mod{}/test_*.rs"),
+    ],
+)
+def test_that_nothing_overlaps_is_known_without_looking_at_each_lease(asked: str, held: str) -> None:
+    def calls(leases: int) -> int:
+        index: ScopeIndex[int] = ScopeIndex(RULES)
+        for n in range(leases):
+            index.add(n, (held.replace("{}", str(n)),))
+        return calls_of(lambda: list(index.overlapping((asked,))))
+
+    few, many = calls(20), calls(400)
+    assert many <= few + 5
 
 
 def steps_of_inclusion(a: str, b: str) -> int:

@@ -333,6 +333,29 @@ def test_the_index_names_each_overlapping_owner_once_as_far_as_it_is_asked() -> 
         index.remove("all")
 
 
+def test_the_index_looks_below_any_number_of_directories() -> None:
+    index: ScopeIndex[str] = ScopeIndex(PLAIN)
+    index.add("file", ("src/a/b/c/x.tar.gz",))
+    index.add("folder", ("src/a/b/d/*.tar.gz",))
+    for asked in ("**/x.tar.gz", "src/**/x.tar.gz", "src/**/*.gz", "**/x*", "src/*/b/**", "**"):
+        assert list(index.overlapping((asked,))) == ["file", "folder"], asked
+    for asked in ("**/x.tar", "src/**/x.zip", "src/**/*.tar", "**/tar.gz", "a/**", "*.gz", "src/*.gz"):
+        assert list(index.overlapping((asked,))) == [], asked
+
+
+def test_to_one_who_would_share_a_scope_the_index_names_only_exclusive_owners() -> None:
+    index: ScopeIndex[str] = ScopeIndex(PLAIN)
+    index.add("reader", ("src/**",), shared=True)
+    index.add("writer", ("src/a/**",))
+    index.add("both", ("docs/**",), shared=True)
+    index.add("both", ("docs/a",))
+    assert list(index.overlapping(("src/a/x", "docs/**"))) == ["writer", "reader", "both"]
+    assert list(index.overlapping(("src/a/x", "docs/**"), shared=True)) == ["writer", "both"]
+    assert list(index.overlapping(("src/b", "docs/b"), shared=True)) == []
+    index.remove("both")
+    assert list(index.overlapping(("docs/**",))) == []
+
+
 def test_a_scope_that_is_refused_leaves_the_index_as_it_was() -> None:
     index: ScopeIndex[str] = ScopeIndex(PLAIN)
     with pytest.raises(PatternError):

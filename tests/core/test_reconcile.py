@@ -7,8 +7,10 @@ from typing import Any
 from msgspec.structs import replace
 
 from ganger.core import commands as cmd
+from ganger.core import events as ev
 from ganger.core.effects import (
     CleanWorkspace,
+    Clocks,
     CollectEvidence,
     Effect,
     EndRun,
@@ -22,7 +24,7 @@ from ganger.core.effects import (
 )
 from ganger.core.ids import Commit, ItemId, RunId
 from ganger.core.loop import Intent
-from ganger.core.model import EndKind, Hold, RefusalCode
+from ganger.core.model import Again, Budget, EndKind, Hold, RefusalCode, Usage
 from ganger.core.policy import Policy
 from ganger.core.reconcile import next_wake_ms, reconcile
 from ganger.testing.builders import BASE, NOW_MS, TIP, TREE, Story, evidence, spec
@@ -143,9 +145,11 @@ def test_silence() -> None:
     assert look(story, **ALIVE) == ()
     assert wake(story, **ALIVE) == 1
     story.now_ms += 1
-    reason = "the worker showed no activity for 1 s"
-    assert look(story, **ALIVE) == (Submit(cmd.StopRun(RUN, EndKind.stalled, reason)),)
-    assert look(story, **ALIVE, active_ms={RUN: NOW_MS + 1}) == ()
+    again = cmd.RepeatTurn(RUN, story.token(), 1, Again.hang, "the worker showed no activity for 1 s")
+    assert look(story, **ALIVE) == (Submit(again),)
+    assert look(story, **ALIVE, clocks={RUN: Clocks(heartbeat_ms=NOW_MS + 1)}) == ()
+    story.do(again)
+    assert look(story, **ALIVE) == (StopWorker(RUN, 1),)
 
 
 def test_slowness() -> None:
@@ -153,14 +157,23 @@ def test_slowness() -> None:
     story.started()
     story.now_ms += 2_000
     reason = "the worker took longer than 2 s"
-    assert look(story, **ALIVE, active_ms={RUN: story.now_ms}) == (Submit(cmd.StopRun(RUN, EndKind.timed_out, reason)),)
+    busy = {RUN: Clocks(output_ms=story.now_ms)}
+    assert look(story, **ALIVE, clocks=busy) == (Submit(cmd.StopRun(RUN, EndKind.timed_out, reason)),)
+
+
+def test_slowness_is_measured_by_a_clock_that_does_not_jump() -> None:
+    story = Story(spec(wall_max_ms=2_000, silence_max_ms=60_000))
+    story.started()
+    story.now_ms += 86_400_000
+    seen = Clocks(output_ms=story.now_ms, artefact_ms=story.now_ms, age_ms=1_999)
+    assert look(story, **ALIVE, clocks={RUN: seen}) == (Submit(cmd.RenewLeases(((RUN, story.now_ms + 600_000),))),)
 
 
 def test_a_worker_of_a_run_that_ends_is_stopped() -> None:
     story = Story(spec())
     story.started()
     stopping(story)
-    assert look(story, **ALIVE) == (StopWorker(RUN),)
+    assert look(story, **ALIVE) == (StopWorker(RUN, 1),)
     story.do(cmd.RecordExit(RUN, story.token(), 1, 0))
     assert look(story) == (EndRun(RUN, EndKind.stopped, "no"),)
 
@@ -172,7 +185,7 @@ def test_a_worker_may_linger_a_little_after_its_last_word() -> None:
     assert look(story, **ALIVE) == ()
     assert wake(story, **ALIVE) == 10
     story.now_ms += 10
-    assert look(story, **ALIVE) == (StopWorker(RUN),)
+    assert look(story, **ALIVE) == (StopWorker(RUN, 1),)
 
 
 def test_evidence_is_collected_when_the_worker_is_gone() -> None:
@@ -214,9 +227,10 @@ def test_the_lease_of_an_active_worker_is_renewed_from_its_activity_on() -> None
     story = Story(spec())
     story.started()
     story.now_ms += 150_000
-    assert look(story, **ALIVE, active_ms={RUN: NOW_MS + 149_000}) == ()
+    assert look(story, **ALIVE, clocks={RUN: Clocks(output_ms=NOW_MS + 149_000)}) == ()
     until = NOW_MS + 150_000 + 600_000
-    assert look(story, **ALIVE, active_ms={RUN: story.now_ms}) == (Submit(cmd.RenewLeases(((RUN, until),))),)
+    active = {RUN: Clocks(heartbeat_ms=story.now_ms)}
+    assert look(story, **ALIVE, clocks=active) == (Submit(cmd.RenewLeases(((RUN, until),))),)
 
 
 def test_the_lease_of_a_run_that_waits_for_us_is_renewed() -> None:
@@ -347,3 +361,104 @@ def test_a_second_look_at_a_fixed_point_finds_nothing() -> None:
     story.started()
     seen = replace(seen, alive=frozenset([RUN]))
     assert reconcile(story.state, seen, story.now_ms, story.policy, Intent()) == ()
+
+
+# ── permits, spending, times ──
+
+
+def test_a_run_that_nobody_started_in_time_expires_and_no_attempt_is_lost() -> None:
+    story = Story(spec(), policy=Policy(permit_ms=1_000))
+    story.granted()
+    story.now_ms += 999
+    assert look(story) == (StartWorker(RUN, 1),)
+    assert wake(story) == 1
+    story.now_ms += 1
+    reason = "its start permit ran out before its worker was started"
+    assert look(story) == (Submit(cmd.StopRun(RUN, EndKind.expired, reason)),)
+    assert look(story, starting=frozenset([RUN])) == (StartWorker(RUN, 1),)
+
+
+def test_a_permit_is_for_the_first_worker_only() -> None:
+    story = Story(spec(), policy=Policy(permit_ms=1_000))
+    story.reported()
+    story.do(cmd.RecordEvidence(RUN, story.token(), 1, evidence(changed=("x",))))
+    story.now_ms += 5_000
+    assert look(story) == (StartWorker(RUN, 2),)
+
+
+def test_what_a_worker_has_spent_is_handed_in_when_it_is_more() -> None:
+    story = Story(spec())
+    run = story.started()
+    record = cmd.RecordUsage(RUN, run.lease.token, 1, Usage(5, 7))
+    assert look(story, **ALIVE, usage={RUN: Usage(5, 7)}) == (Submit(record),)
+    story.do(record)
+    assert look(story, **ALIVE, usage={RUN: Usage(5, 7)}) == ()
+    assert look(story, **ALIVE, usage={RUN: Usage(4, 8)}) == (Submit(replace(record, usage=Usage(4, 8))),)
+
+
+def test_an_end_is_handed_in_before_what_was_spent_so_that_nothing_done_is_stopped() -> None:
+    story = Story(spec(), policy=Policy(run_budget=Budget(tokens=10)))
+    story.started()
+    for effect in look(story, exits={RUN: Exit(1, 0)}, usage={RUN: Usage(tokens=12)}):
+        assert isinstance(effect, Submit)
+        story.do(effect.command)
+    assert story.run().stop is None and story.run().turn_spent.tokens == 12
+    assert look(story) == (CollectEvidence(RUN, 1),)
+
+
+def test_a_worker_that_has_lived_as_long_as_it_may_be_paid_for_is_stopped() -> None:
+    story = Story(spec(), policy=Policy(run_budget=Budget(wall_ms=60_000)))
+    story.started()
+    seen = {RUN: Clocks(output_ms=NOW_MS, artefact_ms=NOW_MS, age_ms=59_999)}
+    assert look(story, **ALIVE, clocks=seen) == ()
+    assert wake(story, **ALIVE, clocks=seen) == 1
+    seen = {RUN: replace(seen[RUN], age_ms=60_000)}
+    over = Submit(cmd.StopRun(RUN, EndKind.over_budget, "the run has spent 60 s of 60 s"))
+    assert look(story, **ALIVE, clocks=seen) == (over,)
+
+
+def test_leases_that_have_run_out_are_swept_at_their_instant() -> None:
+    story = Story()
+    story.do(cmd.AcquireLease("olga", scope=("x",), ttl_ms=5_000))
+    assert look(story) == () and wake(story) == 5_000
+    story.now_ms += 5_000
+    assert look(story) == (Submit(cmd.SweepLeases()),)
+    story.do(cmd.SweepLeases())
+    assert look(story) == () and wake(story) is None
+
+
+def test_what_waits_for_a_window_a_breaker_or_a_predicate_is_looked_at_when_it_opens() -> None:
+    for event in (
+        ev.ProviderLimited("default", NOW_MS + 5, "x"),
+        ev.BreakerOpened("agent:default", "x", NOW_MS + 5),
+        ev.ItemWaited(ItemId("login"), RefusalCode.predicate, "no", "freeze", NOW_MS + 5),
+    ):
+        story = Story(spec())
+        story.append(event)
+        assert look(story) == () and wake(story) == 5
+        story.now_ms += 5
+        assert look(story) == (Submit(cmd.GrantRun(ItemId("login"), BASE)),)
+
+
+def test_no_more_is_granted_than_was_asked_for() -> None:
+    story = Story(*(spec(f"i{n}", scope=(f"d{n}/**",)) for n in range(4)))
+    story.granted("i0")
+    offers = [e for e in look(story, Intent(granted_max=2)) if isinstance(e, Submit)]
+    assert offers == [Submit(cmd.GrantRun(ItemId("i1"), BASE))]
+    assert not [e for e in look(story, Intent(granted_max=1)) if isinstance(e, Submit)]
+
+
+def test_a_turn_that_waits_for_its_provider_is_owed_no_room() -> None:
+    story = Story(spec(), spec("b", scope=("docs/**",), agent="other"), policy=Policy(workers_max=1))
+    run = story.started()
+    story.do(cmd.RecordLimit(RUN, run.lease.token, NOW_MS + 60_000, "x"))
+    story.do(cmd.RecordExit(RUN, run.lease.token, 1, 1))
+    assert look(story) == (Submit(cmd.GrantRun(ItemId("b"), BASE)),)
+    assert wake(story) == 60_000
+    story.now_ms += 60_000
+    assert look(story) == (StartWorker(RUN, 2),)
+
+
+def test_the_grant_carries_what_was_seen_of_the_repository() -> None:
+    found = look(Story(spec()), repo="r1", target_clean=False)
+    assert found == (Submit(cmd.GrantRun(ItemId("login"), BASE, "r1", False)),)

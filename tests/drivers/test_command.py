@@ -6,11 +6,27 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ganger.core.ids import ItemId, RunId, Token
 from ganger.drivers import process
 from ganger.drivers.command import CommandDriver
-from ganger.drivers.port import Driver, Message, Turn, load_driver
+from ganger.drivers.port import (
+    Driver,
+    Message,
+    RateLimited,
+    Started,
+    ToolCall,
+    ToolResult,
+    Turn,
+    TurnEnded,
+    TurnOutcome,
+    Usage,
+    WaitingForPermission,
+    digest_of,
+    load_driver,
+)
 from ganger.drivers.process import ProcessSpec
 from ganger.errors import ConfigError
 from ganger.jail.none import NoJail
@@ -37,6 +53,8 @@ def turn(tmp_path, brief, run):
         ({"run": "/no/such/agent"}, "`run` starts a program that is not found: /no/such/agent"),
         ({"run": "'' x"}, "`run` names no program: '' x"),
         ({"run": "sh a\0b"}, "`run` holds a NUL character"),
+        ({"run": "sh", "output": "events"}, ""),
+        ({"run": "sh", "output": "json"}, '`output` is "text" or "events", not \'json\''),
     ],
 )
 def test_faults(settings, fault):
@@ -83,24 +101,65 @@ def test_the_brief_reaches_a_real_program(brief, inline, tmp_path):
         assert (tmp_path / "env").read_bytes() == expected
 
 
+EVENTS = {"run": "x", "output": "events"}
+
+
 @pytest.mark.parametrize(
-    ("line", "text"),
+    ("line", "event"),
     [
-        (b"hello\n", "hello"),
-        (b"  indented\r\n", "  indented"),
-        (b"\xff\xfe", "��"),
-        (b'{"type": "result"}', '{"type": "result"}'),
-        (b"x" * 1_000_000, "x" * 16_384),
-        ("é".encode() * 10_000, "é" * 8_192),
+        (b'{"event": "started", "session": "s", "model": "m"}\n', Started("s", "m")),
+        (b'  {"event": "started"}\r\n', Started()),
+        (b'{"event": "message", "text": "\xc3\xa9"}', Message("é")),
+        (b'{"event": "tool_call", "name": "bash", "arguments": {"a": 1}}', ToolCall("bash", digest_of(b'{"a": 1}'))),
+        (b'{"event": "tool_call", "name": "ls"}', ToolCall("ls", digest_of(b""))),
+        (b'{"event": "tool_result", "ok": false}', ToolResult(False)),
+        (b'{"event": "usage", "tokens_in": 1200, "tokens_out": 80, "usd": 0.0042}', Usage(1200, 80, 0.0042)),
+        (b'{"event": "usage", "tokens_in": 7, "whole_turn": true}', Usage(7, whole_turn=True)),
+        (b'{"event": "waiting_for_permission", "tool": "bash"}', WaitingForPermission("bash")),
+        (b'{"event": "rate_limited", "reset_at_ms": 1790000000000, "reason": "r"}', RateLimited(1790000000000, "r")),
+        (b'{"event": "rate_limited"}', RateLimited()),
+        (b'{"event": "turn_ended", "outcome": "limited"}', TurnEnded(TurnOutcome.limited)),
+        (b'{"event": "turn_ended", "outcome": "failed", "of": "tomorrow"}', TurnEnded(TurnOutcome.failed)),
     ],
 )
-def test_a_line_is_a_message(line, text):
-    assert DRIVER.read(line) == (Message(text),)
+def test_a_line_is_an_event(line, event):
+    assert DRIVER.events(line, EVENTS) == (event,)
+    assert DRIVER.events(line, {"run": "x"}) == DRIVER.events(line, {"run": "x", "output": "text"}) == ()
 
 
-@pytest.mark.parametrize("line", [b"", b"\n", b"  \r\n"])
-def test_an_empty_line_says_nothing(line):
-    assert DRIVER.read(line) == ()
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"",
+        b"\n",
+        b"hello",
+        b"{",
+        b"\xff{}",
+        b'{"event": "message", "text": "\xff"}',
+        b'{"event": "usage", "tokens_in": -1}',
+        b'{"event": "usage", "tokens_in": 1e400}',
+        b'{"event": "usage", "usd": -0.1}',
+        b'{"event": "usage", "usd": 1e300}',
+        b'{"event": "usage", "usd": NaN}',
+        b'{"event": "usage", "tokens_in": ' + b"9" * 5_000 + b"}",
+        b'{"event": "rate_limited", "reset_at_ms": -5}',
+        b'{"event": "turn_ended", "outcome": "great"}',
+        b'{"event": "tool_call"}',
+        b'{"event": "other"}',
+        b'{"text": "no event"}',
+        b'[{"event": "started"}]',
+        b'{"event": "started", "x": ' + b"[" * 500_000,
+        b'{"event": "started", "x": ' + b"[" * 200_000 + b"]" * 200_000 + b"}",
+        b'{"event": "started", "session": "' + b"x" * 10 + b"\x00" + b'"}',
+    ],
+)
+def test_other_lines_are_just_output(line):
+    assert DRIVER.events(line, EVENTS) == ()
+
+
+@given(st.one_of(st.binary(max_size=200), st.binary(max_size=60).map(lambda end: b'{"event": "usage", ' + end)))
+def test_no_bytes_make_it_fail(line):
+    assert len(DRIVER.events(line, EVENTS)) <= 1
 
 
 def test_what_it_can_do():

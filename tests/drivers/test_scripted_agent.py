@@ -11,11 +11,14 @@ import pytest
 
 import ganger
 from ganger.core.model import Outcome, Todo
-from ganger.drivers import process
+from ganger.drivers import port, process
+from ganger.drivers.command import CommandDriver
 from ganger.drivers.process import ProcessSpec
 from ganger.jail.none import NoJail
+from ganger.testing import script as scripts
 from ganger.testing import scripted_agent
-from ganger.testing.scripted_agent import ScriptError, fenced_script, parse, report_arguments
+from ganger.testing.script import ScriptError, fenced_script, parse
+from ganger.testing.scripted_agent import report_arguments
 
 SOURCE = str(Path(ganger.__file__).parents[1])
 
@@ -71,7 +74,11 @@ class TestTheScript:
                 'do = "note"\ntext = "t"',
                 'do = "todos"\nitems = [{ text = "t", state = "pending" }]',
                 'do = "sleep"\nseconds = 0.1',
-                'do = "hang"',
+                'do = "hang"\nbusy = true',
+                'do = "churn"\npath = "a"',
+                'do = "use"\ntokens_in = 1',
+                'do = "limited"',
+                'do = "call"\nname = "bash"\narguments = { command = "ls" }',
                 'do = "spin"\nseconds = 1',
                 'do = "crash"',
                 'do = "exit"\ncode = 3',
@@ -82,8 +89,8 @@ class TestTheScript:
                 'do = "once"\nname = "n"\nsteps = []',
             )
         )
-        kinds = {type(step) for step in script.step} | {scripted_agent.Turn}
-        assert kinds == set(scripted_agent.AnyStep.__args__)
+        kinds = {type(step) for step in script.step} | {scripts.Turn}
+        assert kinds == set(scripts.AnyStep.__args__)
 
     def test_json_says_the_same(self):
         toml = parse(steps('do = "write"\npath = "a"\ntext = "b"'))
@@ -129,19 +136,19 @@ class TestTheScript:
     ("step", "arguments"),
     [
         (
-            scripted_agent.Done("-s", Outcome.findings, ("a b", "--x")),
+            scripts.Done("-s", Outcome.findings, ("a b", "--x")),
             ["done", "--outcome=findings", "--summary=-s", "--evidence=a b", "--evidence=--x"],
         ),
-        (scripted_agent.Done(), ["done", "--outcome=completed", "--summary="]),
-        (scripted_agent.Fail("--no"), ["fail", "--", "--no"]),
+        (scripts.Done(), ["done", "--outcome=completed", "--summary="]),
+        (scripts.Fail("--no"), ["fail", "--", "--no"]),
         (
-            scripted_agent.Ask("Which?", ("A", "B"), "A"),
+            scripts.Ask("Which?", ("A", "B"), "A"),
             ["ask", "--option=A", "--option=B", "--recommend=A", "--", "Which?"],
         ),
-        (scripted_agent.Ask("Open?"), ["ask", "--", "Open?"]),
-        (scripted_agent.Note("n"), ["note", "--", "n"]),
+        (scripts.Ask("Open?"), ["ask", "--", "Open?"]),
+        (scripts.Note("n"), ["note", "--", "n"]),
         (
-            scripted_agent.Todos((Todo("é", "pending"), Todo("b", "completed"))),
+            scripts.Todos((Todo("é", "pending"), Todo("b", "completed"))),
             ["todos", "--", '[{"text":"é","state":"pending"},{"text":"b","state":"completed"}]'],
         ),
     ],
@@ -229,6 +236,27 @@ class TestBehaviour:
         code, text = agent(workspace, steps('do = "flood"\nbytes = 300000'))
         assert (code, len(text)) == (0, 300_000)
 
+    def test_it_tells_events_that_the_driver_reads(self, workspace):
+        script = steps(
+            'do = "use"\ntokens_in = 1200\ntokens_out = 80\nusd = 0.5',
+            'do = "call"\nname = "bash"\narguments = { command = "ls" }\ntimes = 2',
+            'do = "limited"\nreset_in_s = 3600\nreason = "five-hour limit"',
+            'do = "limited"\nreason = "overloaded"',
+        )
+        before_ms = time.time_ns() // 1_000_000
+        code, text = agent(workspace, script)
+        read = [CommandDriver().events(line, {"output": "events"}) for line in text.encode().splitlines()]
+        (usage,), (first,), (second,), (limit,), (other,) = read
+        assert (code, usage) == (0, port.Usage(1200, 80, 0.5))
+        assert first == second == port.ToolCall("bash", port.digest_of(b'{"command":"ls"}'))
+        assert 3_600_000 <= limit.reset_at_ms - before_ms < 3_660_000 and limit.reason == "five-hour limit"
+        assert other == port.RateLimited(0, "overloaded")
+
+    def test_it_changes_a_file_and_commits_nothing(self, workspace):
+        assert agent(workspace, steps('do = "churn"\npath = "src/a"\ntimes = 3')) == (0, "")
+        assert git(workspace, "status", "--porcelain") == "?? src/\n"
+        assert (workspace / "src" / "a").read_text().endswith(" 2\n")
+
     def test_a_signal_that_does_not_kill_is_no_crash(self, workspace):
         code, text = agent(workspace, steps('do = "crash"\nsignal = 17'))
         assert code == 1 and "still alive after signal 17" in text
@@ -270,13 +298,15 @@ class TestUnderTheShim:
         time.sleep(0.3)
         assert process.cpu_ms(worker) <= before + 10
         process.stop(worker, 1_000)
-        (tmp_path / "output").write_text("")
-        worker = start(steps('do = "say"\ntext = "up"', 'do = "spin"\nseconds = 60'))
-        before = process.cpu_ms(worker)
-        until = time.monotonic() + 20
-        while process.cpu_ms(worker) <= before + 20:
-            assert time.monotonic() < until
-            time.sleep(0.02)
+        for busy in ('do = "spin"\nseconds = 60', 'do = "hang"\nbusy = true'):
+            (tmp_path / "output").write_text("")
+            worker = start(steps('do = "say"\ntext = "up"', busy))
+            before = process.cpu_ms(worker)
+            until = time.monotonic() + 20
+            while process.cpu_ms(worker) <= before + 20:
+                assert time.monotonic() < until
+                time.sleep(0.02)
+            process.stop(worker, 1_000)
 
     def test_one_that_ignores_the_polite_way_and_leaves_orphans(self, start, tmp_path):
         script = steps(

@@ -69,6 +69,30 @@ def test_where_to_watch_for_commits(space: Path) -> None:
         sh(space, "pack-refs", "--all")
 
 
+def test_the_tip_is_what_the_branch_names(hub: Hub, space: Path, base: Commit, tmp_path: Path) -> None:
+    assert workspace.tip(space, RUN) == base
+    made = commit(space, {"a": "1"})
+    assert workspace.tip(space, RUN) == made
+    sh(space, "checkout", "-q", "-b", "another")
+    commit(space, {"a": "2"})
+    sh(space, "pack-refs", "--all")
+    assert workspace.tip(space, RUN) == made
+    sh(space, "branch", "-q", "-D", f"ganger/{RUN}")
+    assert workspace.tip(space, RUN) is None
+    assert workspace.tip(tmp_path / "none", RUN) is None
+
+
+def test_what_can_be_read_as_a_workspace(space: Path, tmp_path: Path) -> None:
+    assert workspace.is_readable(space)
+    (tmp_path / "link").symlink_to(space)
+    (tmp_path / "empty").mkdir()
+    for name in ("link", "empty", "none"):
+        assert not workspace.is_readable(tmp_path / name)
+    (space / ".git").rename(space / "git")
+    (space / ".git").symlink_to("git")
+    assert not workspace.is_readable(space)
+
+
 def test_a_candidate_arrives(hub: Hub, space: Path, base: Commit) -> None:
     assert fetch_candidate(hub, space, RUN) == base
     for number in range(3):
@@ -388,6 +412,104 @@ def test_a_failing_hub_is_an_error(hub: Hub, space: Path) -> None:
         keep(hub, space, RUN)
 
 
+def corrupt(space: Path, name: str) -> None:
+    """Spoil the loose object that a revision of the workspace names."""
+    found = sh(space, "rev-parse", name)
+    place = space / ".git/objects" / found[:2] / found[2:]
+    place.chmod(0o600)
+    place.write_bytes(b"x" * 30)
+
+
+def worked_in(space: Path) -> None:
+    """Leave a commit, a branch whose only new file is corrupt, and a file that is not committed."""
+    commit(space, {f"many/{n}.txt": f"{n}\n" for n in range(60)})
+    sh(space, "checkout", "-q", "-b", "side")
+    commit(space, {"side": "spoilt\n"})
+    sh(space, "checkout", "-q", f"ganger/{RUN}")
+    corrupt(space, "side:side")
+    write(space, {"b": "2\n"})
+
+
+def test_faulty_objects_of_a_branch_do_not_stop_the_rest(hub: Hub, space: Path) -> None:
+    worked_in(space)
+    assert kept(keep(hub, space, RUN)) == {"head", "tree"}
+    hub.git.run("fsck", "--strict")
+
+
+@pytest.mark.parametrize("name", ["head", "other-1", "tree"])
+def test_a_locked_ref_is_an_error_whatever_else_is_at_fault(hub: Hub, space: Path, name: str) -> None:
+    worked_in(space)
+    sh(space, "branch", "good", "HEAD~1")
+    commit(space, {"c": "3\n"})
+    write(space, {"b": "3\n"})
+    hub.git.run("config", "core.filesRefLockTimeout", "50")
+    lock = hub.path / PREFIX / f"{name}.lock"
+    lock.parent.mkdir(parents=True)
+    lock.touch()
+    with pytest.raises(GitFailed) as failed:
+        keep(hub, space, RUN)
+    assert str(lock) in failed.value.stderr
+    lock.unlink()
+    assert kept(keep(hub, space, RUN)) >= {"head", "tree"}
+    assert show(hub, hub.refs(PREFIX)[PREFIX + "tree"], "b") == "3\n"
+
+
+HARD_TIMES = {
+    "refs": ("(h.path / 'refs/ganger').chmod(0o500)", "(h.path / 'refs/ganger').chmod(0o700)"),
+    "objects": (
+        "[p.chmod(0o500) for p in [h.objects, *h.objects.iterdir()]]",
+        "[p.chmod(0o700) for p in [h.objects, *h.objects.iterdir()]]",
+    ),
+    "unreadable": (
+        "[p.chmod(0) for p in (h.objects / 'pack').iterdir()]",
+        "[p.chmod(0o600) for p in (h.objects / 'pack').iterdir()]",
+    ),
+    "scratch": ("resource.setrlimit(resource.RLIMIT_FSIZE, (100, most))", "..."),
+    "pack": ("resource.setrlimit(resource.RLIMIT_FSIZE, (2000, most))", "..."),
+}
+"""How a hub fails, and how that ends: its refs cannot be written, its objects, or not be read; its disk is full."""
+
+
+@pytest.mark.parametrize("how", HARD_TIMES)
+def test_what_fails_on_the_side_of_the_hub_is_an_error(hub: Hub, space: Path, user: Path, how: str) -> None:
+    worked_in(space)
+    before, after = HARD_TIMES[how]
+    hub.git.run("repack", "-q", "-a", "-d")
+    said = without_rights(
+        "import pathlib, resource; from ganger.errors import GangerError\n"
+        "from ganger.git import hub, repository, workspace\n"
+        f"repo = repository.open_repository(pathlib.Path({str(user)!r}))\n"
+        f"h = hub.Hub.open(pathlib.Path({str(hub.path)!r}), repo, 'main')\n"
+        "most = resource.getrlimit(resource.RLIMIT_FSIZE)[1]\n"
+        f"{before}\n"
+        "try:\n"
+        f"    print('kept', workspace.keep(h, pathlib.Path({str(space)!r}), '{RUN}'))\n"
+        "except GangerError as error:\n"
+        "    print(type(error).__name__, error)\n"
+        f"{after}\n"
+    )
+    assert said.startswith("WorldFailed" if how == "scratch" else "GitFailed"), said
+    assert kept(keep(hub, space, RUN)) == {"head", "tree"}
+
+
+def test_files_are_not_left_out_because_the_disk_is_full(hub: Hub, space: Path, user: Path) -> None:
+    write(space, {"long": "x" * 9_000})
+    said = python(
+        "import pathlib, resource; from ganger.errors import WorldFailed\n"
+        "from ganger.git import hub, repository, workspace\n"
+        f"repo = repository.open_repository(pathlib.Path({str(user)!r}))\n"
+        f"h = hub.Hub.open(pathlib.Path({str(hub.path)!r}), repo, 'main')\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (8_000, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))\n"
+        "try:\n"
+        f"    print('kept', workspace.keep(h, pathlib.Path({str(space)!r}), '{RUN}'))\n"
+        "except WorldFailed as error:\n"
+        "    print(error)\n"
+    )
+    assert "File too large" in said
+    keep(hub, space, RUN)
+    assert show(hub, hub.refs(PREFIX)[PREFIX + "tree"], "long") == "x" * 9_000
+
+
 def test_a_crash_at_each_step_of_keeping_loses_nothing(hub: Hub, space: Path, user: Path) -> None:
     head = commit(space, {"a": "1\n"})
     write(space, {"b": "2\n"})
@@ -411,4 +533,4 @@ def test_a_crash_at_each_step_of_keeping_loses_nothing(hub: Hub, space: Path, us
         assert set(found) == {PREFIX + "head", PREFIX + "tree"}
         assert found[PREFIX + "head"] == head
         for ref in found:
-            hub.drop_ref(ref)
+            hub.git.run("update-ref", "-d", ref)

@@ -101,7 +101,7 @@ def _verify(db: apsw.Connection) -> tuple[str, int]:
     ("statements", "fault", "seq"),
     [
         (["DELETE FROM entries WHERE seq=7"], "entry 7 is missing", 7),
-        (["DELETE FROM entries WHERE seq<=3"], "entry 1 is missing", 1),
+        (["DELETE FROM entries WHERE seq<=3"], "entries 1 to 3 are missing", 1),
         (
             [
                 "UPDATE entries SET seq=-7 WHERE seq=7",
@@ -125,12 +125,22 @@ def test_rows_that_were_moved_or_removed_are_found(place: Path, statements: list
     store.close()
 
 
-def test_a_truncated_journal_folds_to_an_earlier_state(place: Path) -> None:
-    """Entries missing at the end cannot be told from entries that never were; a snapshot that knows more tells."""
+def test_a_truncated_journal_is_noticed_by_the_mark(place: Path) -> None:
     behind_its_back(place, "DELETE FROM entries WHERE seq>20")
     store = Store(place / "journal.db")
-    assert store.catch_up().seq == 20
+    with pytest.raises(JournalCorrupt, match="ends with entry 20, but entry 39 was acknowledged"):
+        store.catch_up()
     assert check.verify(store).entries == 20
+    store.close()
+
+
+def test_a_truncated_journal_without_its_mark_folds_to_an_earlier_state(place: Path) -> None:
+    """Entries missing at the end cannot be told from entries that never were."""
+    behind_its_back(place, "DELETE FROM entries WHERE seq>20")
+    (place / "journal.lock").unlink()
+    store = Store(place / "journal.db")
+    assert store.catch_up().seq == 20
+    assert check.verify(store).faults == ()
     store.close()
 
 

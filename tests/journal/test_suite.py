@@ -6,6 +6,7 @@ from pathlib import Path
 
 import apsw
 import pytest
+from foreign import append_foreign
 
 from ganger.journal import codec
 from ganger.journal.port import Journal
@@ -24,6 +25,9 @@ class TestSqlite(JournalSuite):
         body[len(body) // 2] ^= 1
         db.execute("UPDATE entries SET body=? WHERE seq=?", (bytes(body), seq))
         db.close()
+
+    def append_foreign(self, place: Path, body: bytes) -> None:
+        append_foreign(place, body)
 
     def store_snapshot(self, journal: Journal) -> None:
         assert isinstance(journal, Store)
@@ -45,6 +49,11 @@ class TestMemory(JournalSuite):
         self.disk.rows[seq - 1] = Row(
             row.seq, row.at_ms, row.actor, row.key, row.subject, bytes(body), row.crc, row.hash
         )
+
+    def append_foreign(self, place: Path, body: bytes) -> None:
+        last = self.disk.rows[-1]
+        digest = codec.link(last.hash, last.seq + 1, last.at_ms, "x", body)
+        self.disk.rows.append(Row(last.seq + 1, last.at_ms, "x", "", "", body, codec.crc(body), digest))
 
     def store_snapshot(self, journal: Journal) -> None:
         assert isinstance(journal, MemoryStore)

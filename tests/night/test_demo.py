@@ -60,7 +60,7 @@ def test_the_whole_demo(ganger: Ganger, tmp_path: Path) -> None:
     }
     reasons = {name: reason for name, (_, reason) in story.items() if PARTS[name] is Part.untrue}
     assert reasons == {
-        "guide": "the worker showed no activity for 4 s",
+        "guide": "the worker showed no activity for 4 s, for the second time on the identical brief",
         "shorter-cli": "check tests failed with exit status 1",
         "keywords": "changes outside the scope README.md: LICENSE",
         "benchmark": "nothing was changed: the commits leave every file as it was",

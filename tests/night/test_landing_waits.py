@@ -21,7 +21,8 @@ def files(fleet: Fleet) -> dict[str, str]:
 def waiting(fleet: Fleet, plan: str) -> Done:
     done = fleet.ganger("run", plan, "--trust")
     assert done.code == 5, done
-    assert done.out.startswith("blocked: 0 of 1 item landed on main\n1 question for you: ganger inbox\n")
+    assert done.out.startswith("review_or_ci_unresolved: 0 of 1 item landed on main\n")
+    assert "\n1 question for you: ganger inbox\n" in done.out
     return done
 
 

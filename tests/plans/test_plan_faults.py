@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ganger.core.ids import ItemId, PlanId
-from ganger.core.model import Check
+from ganger.core.model import Budget, Check, Lane
 from ganger.core.patterns import PathRules
 from ganger.plans.port import PLAN_BYTES_MAX, Fault, Known, Severity, read_plan
 
@@ -18,6 +18,8 @@ KNOWN = Known(
     agents=frozenset({"claude", "fixer"}),
     default_checks=("unit",),
     other_items={ItemId("taken"): PlanId("base"), ItemId("mine"): PlanId("p")},
+    lanes={"auth": Lane("auth", ("src/auth/**", "tests/{auth,a/b}/**"))},
+    fleet_budget=Budget(2_500_000, 1_000),
     program_exists=lambda program: program not in ("mypi", "CI=1"),
 )
 HEAD = '[plan]\nid = "p"\n[[item]]\n'
@@ -47,8 +49,8 @@ def with_field(line: str, item: str = ITEM) -> str:
 LONG = "x" * 4000
 ONE_FAULT = [
     ('ttle = "x"', "p.toml:8: item `a`: unknown field `ttle` (did you mean `title`?)"),
-    ("zzz = 1", "p.toml:8: item `a`: unknown field `zzz` (known: `id`, `title`, `brief`, `scope`, `after`, `checks`, "
-     "`kind`, `agent`, `priority`, `hold`, `rung`, `mode`, `budget`)"),
+    ("zzz = 1", "p.toml:8: item `a`: unknown field `zzz` (known: `id`, `title`, `brief`, `acceptance`, "
+     "`not_in_scope`, `scope`, `lane`, `large`, `after`, `checks`, `kind`, `agent`, `priority`, `hold`, `rung`, `mode`, `budget`)"),
     ("title = 3", "p.toml:7: item `a`: `title` must be text in quotes, not a number"),
     ('title = "a\\nb"', "p.toml:7: item `a`: `title` holds the control character U+000A (a title is one line of plain text)"),
     ("brief = []", "p.toml:8: item `a`: `brief` must be text in quotes, not a list"),
@@ -101,8 +103,20 @@ ONE_FAULT = [
      '(as in "90s", "10m", "1h30m"; units are ms, s, m, h, d)'),
     ('budget = { silence_mx = "9s" }', "p.toml:8: item `a`: budget: unknown field `budget.silence_mx` "
      "(did you mean `silence_max`?)"),
-    ("budget = { usd_max = 1.5 }", "p.toml:8: item `a`: budget: `budget.usd_max` is not in force in this version of ganger "
-     "(take it out: nothing would act on it)"),
+    ("budget = { usd_max = true }", "p.toml:8: item `a`: budget: `usd_max` must be an amount in US dollars, not true or false "
+     "(as in 20 or 2.5)"),
+    ("budget = { usd_max = 3 }", "p.toml:8: warning: item `a`: budget: `usd_max` (3) has no effect: `budget.usd_max` (2.5) is reached "
+     "first (lower it, or raise the other in ganger.toml)"),
+    ("budget = { tokens_max = 2000 }", "p.toml:8: warning: item `a`: budget: `tokens_max` (2,000) has no effect: `budget.tokens_max` "
+     "(1,000) is reached first (lower it, or raise the other in ganger.toml)"),
+    ('lane = "atuh"', "p.toml:8: item `a`: there is no lane `atuh` in ganger.toml (did you mean `auth`?)"),
+    ('lane = "zzz"', "p.toml:8: item `a`: there is no lane `zzz` in ganger.toml (known: `auth`)"),
+    ('lane = "auth"', "p.toml:6: item `a`: scope `a/**` reaches out of the lane `auth` (its paths are `src/auth/**`, `tests/{auth,a/b}/**`)"),
+    ("lane = 3", "p.toml:8: item `a`: `lane` must be text in quotes, not a number"),
+    ("large = 1", "p.toml:8: item `a`: `large` must be true or false, not a number"),
+    ("acceptance = 1", "p.toml:8: item `a`: `acceptance` must be text in quotes, not a number"),
+    ("acceptance = []", "p.toml:8: item `a`: `acceptance` is empty"),
+    ('not_in_scope = ["a", 1]', "p.toml:8: item `a`: `not_in_scope` must hold only texts; number 2 is a number"),
     ("witness = true", "p.toml:8: item `a`: `witness` is not in force in this version of ganger "
      "(take it out: nothing would act on it)"),
     ("review = { quorum = 2 }", "p.toml:8: item `a`: `review` is not in force in this version of ganger "
@@ -194,7 +208,7 @@ def test_files_that_are_not_there_or_not_files(tmp_path: Path) -> None:
         "dir.toml": "dir.toml: is not a regular file",
         "pipe.toml": "pipe.toml: is not a regular file",
         "big.toml": "big.toml: is larger than 8192 KiB",
-        "plan.yaml": "plan.yaml: is not a plan (a plan's name ends in .toml or .md)",
+        "plan.yaml": "plan.yaml: is not a plan (a plan's name ends in .toml, .md or .jsonl)",
         "line\nbreak.toml": "line\\nbreak.toml:1: is not TOML: Expected '=' after a key in a key/value pair",
     }
 
@@ -274,6 +288,40 @@ def test_ids_are_unique_in_the_fleet(tmp_path: Path) -> None:
     folding = Known(rules=PathRules(fold_case=True))
     expected = ["p.toml:9: item id `A` differs from `a` only in case; the first is on line 3"]
     assert lines_of(tmp_path, both, folding) == expected
+
+
+def test_a_lane_is_instead_of_a_scope_or_around_it(tmp_path: Path) -> None:
+    item = 'id = "a"\ntitle = "t"\nchecks = []\nlane = "auth"\n'
+    plans = {}
+    for scope in ("", 'scope = ["src/auth/x.py", "tests/a/b/*.py", "{src,tests}/auth/**"]\n'):
+        (tmp_path / "p.toml").write_text(HEAD + item + scope)
+        plan, faults = read_plan(tmp_path / "p.toml", KNOWN)
+        assert (plan is not None, faults) == (True, ())
+        assert plan is not None
+        plans[scope[:5]] = plan.items[0].spec
+    assert (plans[""].lane, plans[""].scope) == ("auth", KNOWN.lanes["auth"].paths)
+    assert (plans["scope"].lane, len(plans["scope"].scope)) == ("auth", 3)
+    both = HEAD + item + "[[item]]\n" + item.replace('"a"', '"b"')
+    assert lines_of(tmp_path, both) == []
+
+
+def test_what_stands_beside_the_brief_comes_behind_it(tmp_path: Path) -> None:
+    more = 'brief = "Do it.\\n"\nacceptance = ["it works", "it is fast"]\nnot_in_scope = "the rest"\nbudget = { usd_max = 0.1 }\n'
+    (tmp_path / "p.toml").write_text(HEAD + ITEM + more)
+    plan, _ = read_plan(tmp_path / "p.toml", KNOWN)
+    assert plan is not None
+    assert (
+        plan.items[0].brief
+        == "Do it.\n\n\nAccepted when:\n\n- it works\n- it is fast\n\nNot to be done here:\n\nthe rest"
+    )
+    assert plan.items[0].spec.budget == Budget(100_000)
+    markdown = (
+        MARKDOWN_HEAD + MARKDOWN_ITEM + '- large: true\n- acceptance: it works, and fast\n- not_in_scope: ["a", "b"]\n'
+    )
+    (tmp_path / "p.md").write_text(markdown)
+    plan, _ = read_plan(tmp_path / "p.md", KNOWN)
+    assert plan is not None
+    assert plan.items[0].brief == "Accepted when:\n\nit works, and fast\n\nNot to be done here:\n\n- a\n- b"
 
 
 MARKDOWN_HEAD = "---\nid: p\n---\n"

@@ -28,12 +28,25 @@ checks = ["unit", { run = "x" }]
 hold = { until = 2026-12-01T00:00:00Z }
 [item.budget]
 wall_max = "3m"
+usd_max = 0.5
 [fleet]
 target = "main"
 [checks.unit]
 run = "pytest"
 [agents.a]
 driver = "x"
+price = { input = 3.0, output = 15 }
+[lanes]
+autopick = ["b"]
+[lanes.b]
+paths = ["x/**"]
+exclusive = false
+[budget]
+usd_max = 20.0
+[budget.plans.p]
+usd_max = 1
+[predicates.c]
+run = "y"
 """
 MARKDOWN = "---\nid: p\nchecks: unit\n---\n## a: t\n- scope: a/**\n- after: b\n- hold: { until = 1 }\n\nbrief\n"
 NASTY = st.sampled_from(

@@ -29,6 +29,40 @@ def test_durations_have_a_unit(written: str, took_ms: int) -> None:
     assert values.duration_ms(values.duration_text(took_ms)) == took_ms
 
 
+@pytest.mark.parametrize(
+    ("raw", "micros"),
+    [(20, 20_000_000), (0.1, 100_000), (1.1, 1_100_000), (4.35, 4_350_000), (0.000001, 1), (1e6, 10**12)],
+)
+def test_money_is_what_is_written(raw: float, micros: int) -> None:
+    assert values.usd(0)(raw) == micros
+    assert float(values.usd_text(micros).replace(",", "")) == raw
+
+
+@settings(deadline=None, database=None, derandomize=True)
+@given(st.integers(min_value=0, max_value=values.USD_MAX_MICROS))
+def test_money_is_written_as_it_is_read(micros: int) -> None:
+    assert values.usd(0)(float(values.usd_text(micros).replace(",", ""))) == micros
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        (True, "must be an amount in US dollars, not true or false"),
+        ("2", "must be an amount in US dollars, not text"),
+        (-1, "is `-1`, must be 0.01 to 1,000,000 US dollars"),
+        (0.001, "is `0.001`, must be 0.01 to 1,000,000 US dollars"),
+        (float("inf"), "is `inf`, must be 0.01 to 1,000,000 US dollars"),
+        (float("nan"), "is `nan`, must be 0.01 to 1,000,000 US dollars"),
+        (10**400, f"is `{'1' + '0' * 38}…`, must be 0.01 to 1,000,000 US dollars"),
+        (0.0100001, "is `0.0100001`, finer than a millionth of a dollar"),
+    ],
+)
+def test_what_is_no_amount_says_why(raw: object, message: str) -> None:
+    with pytest.raises(Unfit) as caught:
+        values.usd(10_000)(raw)
+    assert caught.value.message == message
+
+
 @settings(deadline=None, database=None, derandomize=True)
 @given(st.integers(min_value=0, max_value=values.DURATION_MAX_MS))
 def test_durations_are_written_as_they_are_read(took_ms: int) -> None:

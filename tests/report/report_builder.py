@@ -21,6 +21,7 @@ from ganger.core.model import (
     Hold,
     ItemSpec,
     Outcome,
+    RecoveryFacts,
     Refusal,
     RefusalCode,
     WorkerId,
@@ -354,6 +355,7 @@ def _midnight(night: Night, words: Words) -> None:
     night.end(mail)
     night.supervisor(4999, minutes=40)
     night.exit(docs, None, lost=True)
+    night.say(cmd.RecordRecovery(RunId(docs), night.token(docs), 1, RecoveryFacts(workspace=False)))
     night.end(docs)
     cache = night.grant("cache", 2)
     perf = night.grant("perf", 0.1)

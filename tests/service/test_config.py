@@ -10,14 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from ganger.core.model import Check, Rung
+from ganger.core.model import Budget, Check, Kind, Lane, Rung
 from ganger.core.patterns import PathRules
 from ganger.core.policy import Policy
 from ganger.errors import ConfigError
-from ganger.plans.port import read_plan
-from ganger.service.config import Agent, Config, load, user_config_path
+from ganger.plans.port import Contract, read_plan
+from ganger.service.config import Config, load, user_config_path
 from ganger.service.layers import Setting
 from ganger.service.protected import PROTECTED
+from ganger.service.tables import Agent, Predicate
+from ganger.service.trust import digest_of, what_runs
 
 EVERYTHING = """\
 [fleet]
@@ -25,6 +27,24 @@ target = "trunk"
 workers_max = 3
 allowed_hours = "20:00-07:00, 12:00-13:00"
 lease_ttl = "5m"
+depth_max = 1
+require_clean = true
+permit_ttl = "1h"
+
+[lanes]
+autopick = ["docs", "auth"]
+[lanes.auth]
+paths = ["src/auth/**", "tests/auth/**"]
+workers_max = 2
+[lanes.docs]
+paths = ["docs/**"]
+[lanes.release]
+paths = ["**"]
+exclusive = true
+
+[kinds.scout]
+workers_max = 1
+[kinds.patcher]
 
 [checks.unit]
 run = "python -m pytest -q"
@@ -32,8 +52,15 @@ timeout = "90s"
 [checks.lint]
 run = ["ruff", "check", "a b"]
 
+[predicates.freeze]
+run = "scripts/may-start --strict"
+[predicates.load]
+run = "load-below 4"
+timeout = "500ms"
+
 [verify]
 rung = "in-scope"
+contract = "off"
 protected = ["scripts/ci/**"]
 
 [landing]
@@ -44,12 +71,28 @@ mode = "ask"
 [agents.fixer]
 driver = "command"
 run = "ruff check --fix ."
+price = "free"
 [agents.claude]
 driver = "claude_code"
 model = "x"
+price = { input = 3, output = 15.75 }
+provider = "anthropic"
+[agents.codex]
+driver = "codex"
+price = "reported"
+[agents.other]
+driver = "command"
 
 [budget]
-item = { attempts_max = 5, wall_max = "1h", silence_max = "3m" }
+usd_max = 20.1
+tokens_max = 5_000_000
+wall_max = "9h"
+run = { usd_max = 0.3, tokens_max = 200_000, wall_max = "2h" }
+item = { usd_max = 2.000001, tokens_max = 500_000, attempts_max = 5, wall_max = "1h", silence_max = "3m" }
+[budget.plans.auth]
+usd_max = 10
+tokens_max = 1_000_000
+wall_max = "3h"
 
 [recovery]
 backoff = "1s"
@@ -57,6 +100,15 @@ backoff_max = "2s"
 turns_max = 4
 linger = "0s"
 stop_grace = "250ms"
+breaker_max = 4
+breaker_wait = "10m"
+progress_max = "5m"
+same_calls_max = 7
+stagger = "3s"
+
+[loop]
+planner = "claude"
+replans_max = 2
 """
 
 
@@ -94,7 +146,7 @@ def test_without_any_file(tmp_path: Path) -> None:
 def test_everything(tmp_path: Path) -> None:
     config = loaded(tmp_path, EVERYTHING)
     rules = PathRules(fold_case=True)
-    assert config.policy(rules, -120) == Policy(
+    assert config.policy(rules, -120, repo="r1") == Policy(
         target="trunk",
         workers_max=3,
         hours=((0, 420), (720, 780), (1200, 1440)),
@@ -109,6 +161,34 @@ def test_everything(tmp_path: Path) -> None:
         flaky_retries=0,
         landing_mode="ask",
         paths=rules,
+        repo="r1",
+        lanes=(
+            Lane("auth", ("src/auth/**", "tests/auth/**"), workers_max=2),
+            Lane("docs", ("docs/**",)),
+            Lane("release", ("**",), exclusive=True),
+        ),
+        autopick=("docs", "auth"),
+        kinds=(Kind("scout", 1), Kind("patcher")),
+        depth_max=1,
+        permit_ms=3_600_000,
+        require_clean=True,
+        fleet_budget=Budget(20_100_000, 5_000_000, 32_400_000),
+        plan_budgets=(("auth", Budget(10_000_000, 1_000_000, 10_800_000)),),
+        run_budget=Budget(300_000, 200_000, 7_200_000),
+        priced=frozenset({"fixer", "claude", "codex"}),
+        providers=(("claude", "anthropic"),),
+        stagger_ms=3_000,
+        breaker_max=4,
+        breaker_ms=600_000,
+        progress_ms=300_000,
+        same_calls_max=7,
+        planner="claude",
+        replans_max=2,
+    )
+    assert config.prices == {"fixer": (0, 0), "claude": (3_000_000, 15_750_000)}
+    assert config.predicates == (
+        Predicate("freeze", ("scripts/may-start", "--strict"), 2_000),
+        Predicate("load", ("load-below", "4"), 500),
     )
     unit, lint = (
         Check("unit", ("python", "-m", "pytest", "-q"), 90_000),
@@ -116,8 +196,10 @@ def test_everything(tmp_path: Path) -> None:
     )
     assert config.checks == {"unit": unit, "lint": lint}
     assert config.agents == {
-        "fixer": Agent("fixer", "command", {"run": "ruff check --fix ."}),
-        "claude": Agent("claude", "claude_code", {"model": "x"}),
+        "fixer": Agent("fixer", "command", {"run": "ruff check --fix ."}, (0, 0)),
+        "claude": Agent("claude", "claude_code", {"model": "x"}, (3_000_000, 15_750_000), "anthropic"),
+        "codex": Agent("codex", "codex", {}, "reported"),
+        "other": Agent("other", "command", {}),
     }
     assert config.protected == (*PROTECTED, "scripts/ci/**")
     known = config.known(rules)
@@ -127,7 +209,10 @@ def test_everything(tmp_path: Path) -> None:
         3_600_000,
         180_000,
     )
-    assert (known.agents, known.default_agent, known.default_checks) == ({"fixer", "claude"}, "fixer", ("unit", "lint"))
+    assert (known.agents, known.default_agent) == (frozenset({"fixer", "claude", "codex", "other"}), "fixer")
+    assert known.default_checks == ("unit", "lint")
+    assert (known.budget, known.fleet_budget.usd_micros) == (Budget(2_000_001, 500_000), 20_100_000)
+    assert (list(known.lanes), known.contract) == (["auth", "docs", "release"], Contract.off)
 
 
 def test_layers_and_their_sources(tmp_path: Path) -> None:
@@ -166,7 +251,7 @@ ONE_FAULT = [
     ("[fleet]\nworker_max = 2", "ganger.toml:2: unknown key `fleet.worker_max` (did you mean `workers_max`?)"),
     ("[flet]\nworkers_max = 2", "ganger.toml:1: unknown key `flet` (did you mean `fleet`?)"),
     ("[fleet]\ntrain_max = 2", "ganger.toml:2: unknown key `fleet.train_max` (did you mean `landing.train_max`?)"),
-    ("x = 1", "ganger.toml:1: unknown key `x` (known here: `agents`, `budget`, `checks`, `fleet`, `landing`, `recovery`, `verify`)"),
+    ("x = 1", "ganger.toml:1: unknown key `x` (known here: `agents`, `budget`, `checks`, `fleet`, `kinds`, `landing`, `lanes`, `loop`, `predicates`, `recovery`, `verify`)"),
     ("fleet = 1", "ganger.toml:1: `fleet` must be a table (write [fleet])"),
     ("checks = 1", "ganger.toml:1: `checks` must be a table (write [checks])"),
     ('[checks]\nunit = "pytest"', "ganger.toml:2: `checks.unit` must be a table (write [checks.unit])"),
@@ -188,9 +273,43 @@ ONE_FAULT = [
     ('[verify]\nwitness = "fixes"', "ganger.toml:2: `verify.witness` is not in force in this version of ganger (take it out: nothing would act on it)"),
     ('[jail]\nnetwork = "open"', "ganger.toml:2: `jail.network` is not in force in this version of ganger (take it out: nothing would act on it)"),
     ("[jail]", "ganger.toml:1: `jail` is not in force in this version of ganger (take it out: nothing would act on it)"),
-    ('[lanes.auth]\npaths = ["x"]', "ganger.toml:1: `lanes.auth` is not in force in this version of ganger (take it out: nothing would act on it)"),
-    ("[budget]\nusd_max = 20.0", "ganger.toml:2: `budget.usd_max` is not in force in this version of ganger (take it out: nothing would act on it)"),
-    ("[budget]\nitem = { usd_max = 2.0 }", "ganger.toml:2: `budget.item.usd_max` is not in force in this version of ganger (take it out: nothing would act on it)"),
+    ("[lanes.auth]", 'ganger.toml:1: `lanes.auth` has no `paths` (as in paths = ["src/auth/**"])'),
+    ("[lanes.auth]\npaths = []", 'ganger.toml:2: `lanes.auth.paths` is empty: nothing could be changed in it (["**"] is everything)'),
+    ('[lanes.auth]\npaths = ["x"]\nexclusive = "yes"', "ganger.toml:3: `lanes.auth.exclusive` must be true or false, not text"),
+    ('[lanes.auth]\npaths = ["x"]\nworkers = 3', "ganger.toml:3: unknown key `lanes.auth.workers` (did you mean `workers_max`?)"),
+    ('[lanes."a b"]\npaths = ["x"]', "ganger.toml:1: `lanes.a b` is no name: it may hold only letters, digits, `_` and `-`, and begins with a letter or digit"),
+    ('[lanes]\nauth = ["x"]', "ganger.toml:2: `lanes.auth` must be a table (write [lanes.auth])"),
+    ('[lanes]\nautopick = ["atuh"]\n[lanes.auth]\npaths = ["x"]', "ganger.toml:2: `lanes.autopick` names no lane: `atuh` (did you mean `auth`?)"),
+    ('[lanes]\nautopick = ["x"]', "ganger.toml:2: `lanes.autopick` names no lane: `x` (known: none)"),
+    ('[lanes]\nautopick = ["auth", "auth"]\n[lanes.auth]\npaths = ["x"]', "ganger.toml:2: `lanes.autopick` names `auth` twice"),
+    ('[lanes]\nautopick = ["all"]\n[lanes.all]\npaths = ["**"]\nexclusive = true', "ganger.toml:2: `lanes.autopick` names the lane `all`, but `lanes.all.exclusive` makes it run alone (an exclusive lane is never free while anything runs)"),
+    ('[lanes.all]\npaths = ["**"]\nexclusive = true\nworkers_max = 2', "ganger.toml:4: `lanes.all.workers_max` (2) has no effect: `lanes.all.exclusive` makes it run alone (take it out)"),
+    ('[fleet]\nworkers_max = 2\n[lanes.a]\npaths = ["x"]\nworkers_max = 3', "ganger.toml:5: `lanes.a.workers_max` (3) has no effect: `fleet.workers_max` (2) is reached first (lower it, or raise the other)"),
+    ("[fleet]\nworkers_max = 2\n[kinds.scout]\nworkers_max = 3", "ganger.toml:4: `kinds.scout.workers_max` (3) has no effect: `fleet.workers_max` (2) is reached first (lower it, or raise the other)"),
+    ('[predicates.a]\ntimeout = "1s"', 'ganger.toml:1: `predicates.a` has no `run` (as in run = "scripts/may-start")'),
+    ('[predicates.a]\nrun = "x"\ntimeout = "2m"', "ganger.toml:3: `predicates.a.timeout` is `2m`, must be 10ms to 1m"),
+    ('[verify]\ncontract = "require"', "ganger.toml:2: `verify.contract` cannot be `require` (did you mean `required`?)"),
+    ('[budget]\nusd_max = "20"', "ganger.toml:2: `budget.usd_max` must be an amount in US dollars, not text (as in 20 or 2.5)"),
+    ("[budget]\nusd_max = 0", "ganger.toml:2: `budget.usd_max` is `0`, must be 0.01 to 1,000,000 US dollars"),
+    ("[budget]\nusd_max = nan", "ganger.toml:2: `budget.usd_max` is `nan`, must be 0.01 to 1,000,000 US dollars"),
+    ("[budget]\nusd_max = 1.0000001", "ganger.toml:2: `budget.usd_max` is `1.0000001`, finer than a millionth of a dollar"),
+    ("[budget]\nrun = { attempts_max = 2 }", "ganger.toml:2: unknown key `budget.run.attempts_max` (did you mean `tokens_max`?)"),
+    ("[budget]\nplans = 3", "ganger.toml:2: `budget.plans` must be a table (write [budget.plans])"),
+    ("[budget.plans]\nauth = 3", "ganger.toml:2: `budget.plans.auth` must be a table (write [budget.plans.auth])"),
+    ("[budget]\nplan = 3", "ganger.toml:2: unknown key `budget.plan` (did you mean `plans`?)"),
+    ("[budget.run]\nusd_max = 3\n[budget.item]\nusd_max = 2.5", "ganger.toml:2: `budget.run.usd_max` (3) has no effect: `budget.item.usd_max` (2.5) is reached first (lower it, or raise the other)"),
+    ("[budget]\ntokens_max = 5\nitem = { tokens_max = 6 }", "ganger.toml:3: `budget.item.tokens_max` (6) has no effect: `budget.tokens_max` (5) is reached first (lower it, or raise the other)"),
+    ('[budget]\nwall_max = "1h"\nrun = { wall_max = "2h" }', 'ganger.toml:3: `budget.run.wall_max` ("2h") has no effect: `budget.wall_max` ("1h") is reached first (lower it, or raise the other)'),
+    ('[budget]\nrun = { wall_max = "10m" }\nitem = { wall_max = "20m" }', 'ganger.toml:3: `budget.item.wall_max` ("20m") has no effect: `budget.run.wall_max` ("10m") is reached first (lower it, or raise the other)'),
+    ("[budget]\nusd_max = 1\n[budget.plans.a]\nusd_max = 2", "ganger.toml:4: `budget.plans.a.usd_max` (2) has no effect: `budget.usd_max` (1) is reached first (lower it, or raise the other)"),
+    ("[budget]\nrun = { usd_max = 2 }\n[budget.plans.a]\nusd_max = 1", "ganger.toml:2: `budget.run.usd_max` (2) has no effect: `budget.plans.a.usd_max` (1) is reached first (lower it, or raise the other)"),
+    ('[budget]\nusd_max = 1\n[agents.a]\ndriver = "command"\n[agents.b]\ndriver = "command"', 'ganger.toml:2: `budget.usd_max` cannot be kept: no agent has a price, neither of `agents.a.price`, `agents.b.price` (write price = "free", "reported" or { input = 3.0, output = 15.0 })'),
+    ('[agents.a]\ndriver = "x"\nprice = "fre"', "ganger.toml:3: `agents.a.price` cannot be `fre` (did you mean `free`?)"),
+    ('[agents.a]\ndriver = "x"\nprice = { input = 3 }', "ganger.toml:3: `agents.a.price` cannot be `{'input': 3}` (write \"free\", \"reported\", or { input = 3.0, output = 15.0 }, in US dollars for a million tokens)"),
+    ('[agents.a]\ndriver = "x"\nprice = { input = -1, output = 2 }', "ganger.toml:3: `agents.a.price` `input` is `-1`, must be 0 to 10,000 US dollars"),
+    ('[recovery]\nprogress_max = "1h"\n[budget.item]\nwall_max = "30m"', 'ganger.toml:2: `recovery.progress_max` ("1h") has no effect: `budget.item.wall_max` ("30m") is reached first (lower it, or raise the other)'),
+    ('[loop]\nplanner = "claud"\n[agents.claude]\ndriver = "x"', "ganger.toml:2: `loop.planner` names no agent: `claud` (did you mean `claude`?)"),
+    ("[loop]\nreplans_max = 2", "ganger.toml:2: `loop.replans_max` has no effect without `loop.planner` (name an agent, or take it out)"),
     ("[budget]\nitem = 3", "ganger.toml:2: `budget.item` must be a table (write [budget.item])"),
     ('[landing]\nmode = "always"', "ganger.toml:2: `landing.mode` cannot be `always` (one of `auto`, `ask`)"),
     ('[agents.a]\nrun = "x"', 'ganger.toml:1: `agents.a` has no `driver` (as in driver = "command")'),
@@ -205,6 +324,58 @@ ONE_FAULT = [
 @pytest.mark.parametrize(("text", "expected"), ONE_FAULT, ids=[text for text, _ in ONE_FAULT])
 def test_one_fault(tmp_path: Path, text: str, expected: str) -> None:
     assert faults(tmp_path, text) == [expected]
+
+
+def test_money_is_exact(tmp_path: Path) -> None:
+    for text, micros in (("0.1", 100_000), ("2.675", 2_675_000), ("1e3", 10**9), ("999999.999999", 999_999_999_999)):
+        assert loaded(tmp_path, f"[budget]\nusd_max = {text}\n").fleet_budget.usd_micros == micros
+    environ = {"GANGER_BUDGET_USD_MAX": "0.7", "GANGER_FLEET_REQUIRE_CLEAN": "true"}
+    config = loaded(tmp_path, environ=environ, budget__item__usd_max="0.3")
+    assert (config.fleet_budget.usd_micros, config.item_budget.usd_micros) == (700_000, 300_000)
+    assert config.require_clean
+
+
+def test_what_only_this_machine_or_this_once_says_makes_no_setting_dead(tmp_path: Path) -> None:
+    lane = '[lanes.a]\npaths = ["x"]\nworkers_max = 900\n[kinds.b]\nworkers_max = 900\n'
+    assert loaded(tmp_path, lane).lanes[0].workers_max == 900
+    assert loaded(tmp_path, lane, environ={"GANGER_FLEET_WORKERS_MAX": "1"}, fleet__workers_max="2").workers_max == 2
+    assert loaded(tmp_path, '[budget.item]\nwall_max = "1m"\n').silence_max_ms == 600_000
+
+
+def test_sources_of_named_tables_and_limits(tmp_path: Path) -> None:
+    user = '[agents.a]\ndriver = "command"\nprice = { input = 1, output = 2.5 }\n[budget]\nusd_max = 5\n'
+    project = '[lanes.docs]\npaths = ["docs/**"]\nexclusive = true\n[budget.plans.p]\nusd_max = 1\n'
+    found = {one.key: (one.value, one.source, one.line) for one in loaded(tmp_path, project, user).explain()}
+    assert found["agents.a.price"] == ("{ input = 1, output = 2.5 }", "user", 3)
+    assert found["budget.usd_max"] == ("5", "user", 5)
+    assert found["budget.plans.p.usd_max"] == ("1", "project", 5)
+    assert found["lanes.docs.paths"] == ('["docs/**"]', "project", 2)
+    assert found["lanes.docs.exclusive"] == ("true", "project", 3)
+    assert found["budget.tokens_max"] == ("no limit", "built-in", 0)
+    assert found["budget.run.wall_max"] == ("no limit", "built-in", 0)
+    assert found["loop.planner"] == ('""', "built-in", 0)
+
+
+def test_predicates_are_trusted_and_protected_as_checks_are(tmp_path: Path) -> None:
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "scripts/may-start").write_text("")
+    text = '[predicates.freeze]\nrun = "./scripts/may-start -v"\n'
+    config = loaded(tmp_path, text)
+    assert config.protected[len(PROTECTED) :] == ("scripts/may-start",)
+    assert what_runs(config) == ("predicate freeze: ./scripts/may-start -v",)
+    assert digest_of(loaded(tmp_path, text.replace("-v", "-w"))) != digest_of(config)
+    assert digest_of(loaded(tmp_path, text + 'timeout = "1s"\n[fleet]\ndepth_max = 1\n')) == digest_of(config)
+
+
+def test_a_price_is_nothing_that_runs(tmp_path: Path) -> None:
+    text = '[agents.a]\ndriver = "command"\nrun = "x"\n'
+    priced = text + 'price = "free"\nprovider = "p"\n'
+    assert digest_of(loaded(tmp_path, text)) == digest_of(loaded(tmp_path, priced))
+
+
+def test_lanes_with_patterns_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
+    (line,) = faults(tmp_path, '[lanes.a]\npaths = ["ok", "../x"]')
+    assert line.startswith("ganger.toml:2: `lanes.a.paths` holds a pattern that cannot be used: ")
 
 
 def test_scopes_that_protect_nothing_are_refused(tmp_path: Path) -> None:
@@ -223,7 +394,7 @@ def test_all_faults_of_all_layers_in_one_message(tmp_path: Path) -> None:
     lines = faults(tmp_path, text, "[fleet]\nworkers_max = 0\n", environ, fleet__targt="x", fleet__lease_ttl="9")
     assert lines == [
         "user.toml:2: `fleet.workers_max` is `0`, must be 1 to 1,000",
-        "ganger.toml:2: unknown key `fleet.colour` (known here: `allowed_hours`, `lease_ttl`, `target`, `workers_max`)",
+        "ganger.toml:2: unknown key `fleet.colour` (known here: `allowed_hours`, `depth_max`, `lease_ttl`, `permit_ttl`, `require_clean`, `target`, `workers_max`)",
         "ganger.toml:4: `landing.train_max` must be a whole number, not text",
         "environment: `GANGER_LANDING_MODE` cannot be `x` (one of `auto`, `ask`)",
         "environment: unknown setting `GANGER_FLEET_WORKER_MAX` (did you mean `GANGER_FLEET_WORKERS_MAX`?)",

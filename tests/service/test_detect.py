@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ganger.core.model import Lane
 from ganger.service.config import load
 from ganger.service.detect import Detected, detect, render_toml
 
@@ -82,12 +83,15 @@ def test_agents_and_lanes(tmp_path: Path, programs: str) -> None:
 
 
 def test_the_file_that_is_made(tmp_path: Path, programs: str) -> None:
-    text = render_toml(detect(tree(tmp_path, {"go.mod": ""}), programs), 'feature/"x\\y')
+    files = dict.fromkeys(("go.mod", "src/a", "docs/b", "autopick/c", "a b/d", "q7/e"), "")
+    text = render_toml(detect(tree(tmp_path, files), programs), 'feature/"x\\y')
     assert text == (
         "# What ganger does in this repository. `ganger config explain` shows every setting and where it comes from.\n"
         "\n[fleet]\n"
         'target = "feature/\\"x\\\\y"  # branch that landings move\n'
         '# workers_max = 4\n# allowed_hours = "20:00-07:00"\n'
+        '\n# Names for scopes: an item with lane = "…" may change what is below these folders.\n[lanes]\n'
+        'docs = { paths = ["docs/**"] }\nsrc = { paths = ["src/**"] }\n'
         '\n[checks.go-test]\nrun = "go test ./..."\ntimeout = "10m"\n'
         '\n[verify]\nrung = "checked"  # what an item must reach before it may land\n# protected = ["scripts/ci/**"]\n'
         '\n[landing]\nmode = "auto"  # auto | ask: each landing waits for you\n'
@@ -96,7 +100,9 @@ def test_the_file_that_is_made(tmp_path: Path, programs: str) -> None:
         '# [agents.claude]\n# driver = "command"\n# run = "claude -p"\n'
     )
     (tmp_path / "ganger.toml").write_text(text)
-    assert load(tmp_path, None, {}, {}).target == 'feature/"x\\y'
+    config = load(tmp_path, None, {}, {})
+    assert config.target == 'feature/"x\\y'
+    assert config.lanes == (Lane("docs", ("docs/**",)), Lane("src", ("src/**",)))
 
 
 @pytest.mark.parametrize("found", [Detected({}, (), ()), Detected({"unit": "x"}, ("claude", "codex", "pi"), ())])

@@ -9,17 +9,33 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from ganger.core import admission, decide, landing, lifecycle, picking, reconcile, state, verdict
+from ganger.core import (
+    admission,
+    decide,
+    evolve,
+    landing,
+    leases,
+    lifecycle,
+    picking,
+    reconcile,
+    recovery,
+    state,
+    verdict,
+)
 from ganger.core import events as ev
+from ganger.core import loop as loop_core
 from ganger.core.effects import CollectEvidence, EndRun, Land, Submit
-from ganger.core.ids import Seq
-from ganger.core.model import LeaseMode, Refusal, RefusalCode, ReportKind
+from ganger.core.ids import Commit, Seq
+from ganger.core.model import Budget, LeaseMode, Refusal, RefusalCode, ReportKind, Usage
 from ganger.core.patterns import ScopeIndex
+from ganger.core.policy import Policy
 from ganger.journal.port import Transaction
+from ganger.service import fleet as fleet_module
 from ganger.service.fleet import Fleet
 from ganger.supervisor import effects, loop
 from ganger.testing import memory_store, simulated_world
 from ganger.testing.simulated_fleet import Config
+from ganger.testing.simulated_workers import Workspace
 from ganger.testing.simulated_world import SimulatedWorld
 
 Swap = tuple[Any, str, Any]
@@ -71,10 +87,9 @@ def _no_faults(*args: Any) -> tuple[str, ...]:
 # ── admission and picking ──
 
 
-def _inverted(known: state.State, item: state.Item, now_ms: int, reserved: Any = None) -> Refusal | None:
-    for holder in known.leases.overlapping(item.spec.scope):
-        run = known.runs[holder]
-        if LeaseMode.exclusive not in (run.lease.mode, item.spec.mode):
+def _inverted(known: state.State, wanted: Any, now_ms: int, reserved: Any = None) -> Refusal | None:
+    for holder in known.leases.overlapping(wanted.scope):
+        if LeaseMode.exclusive not in (known.lease_of(holder).mode, wanted.mode):
             return Refusal(RefusalCode.overlap, "inverted", holder=holder)
     return None
 
@@ -82,8 +97,8 @@ def _inverted(known: state.State, item: state.Item, now_ms: int, reserved: Any =
 _overlapping = ScopeIndex.overlapping
 
 
-def _first_pattern_only(self: Any, scope: tuple[str, ...]) -> Any:
-    return _overlapping(self, scope[:1])
+def _first_pattern_only(self: Any, scope: tuple[str, ...], **how: Any) -> Any:
+    return _overlapping(self, scope[:1], **how)
 
 
 def _unmet_ignores_running(self: state.State, spec: Any) -> tuple[Any, ...]:
@@ -108,7 +123,7 @@ _decide_end = lifecycle.decide_end
 
 def _end_uncounted(*args: Any) -> Any:
     decided = _decide_end(*args)
-    return decided if isinstance(decided, Refusal) else tuple(replace(event, counts=False) for event in decided)
+    return decided if isinstance(decided, Refusal) else (replace(decided[0], counts=False), *decided[1:])
 
 
 def _stop_while_landing(known: state.State, command: Any) -> Any:
@@ -130,7 +145,7 @@ def _end_while_landing(known: state.State, command: Any, now_ms: int, policy: An
 # ── state ──
 
 _run_ended, _worker_started, _run_landed = (
-    state._EVOLVE[found] for found in (ev.RunEnded, ev.WorkerStarted, ev.RunLanded)
+    evolve._EVOLVE[found] for found in (ev.RunEnded, ev.WorkerStarted, ev.RunLanded)
 )
 
 
@@ -163,7 +178,7 @@ def _landed_forgotten(known: state.State, entry: Any, event: ev.RunLanded) -> No
     run = known.runs.get(event.run)
     _run_landed(known, entry, event)
     if run is not None:
-        known.put_item(replace(known.items[run.item], landed=state.Commit("")))
+        known.put_item(replace(known.items[run.item], landed=Commit("")))
 
 
 # ── landing ──
@@ -180,7 +195,7 @@ def _believe_train(known: state.State, command: Any, now_ms: int, policy: Any) -
 _run_effects = reconcile._run_effects
 _train_effects = reconcile._train_effects
 _worker_effects = reconcile._worker_effects
-_silent_since = reconcile._silent_since
+_liveness = reconcile.liveness
 
 
 def _end_living(known: Any, run: Any, *args: Any) -> Any:
@@ -197,15 +212,15 @@ def _collect_early(known: Any, run: Any, *args: Any) -> Any:
     yield from _run_effects(known, run, *args)
 
 
-def _evidence_of_living(known: Any, command: Any, policy: Any) -> Any:
+def _evidence_of_living(known: Any, command: Any, *more: Any) -> Any:
     run = known.runs.get(command.run)
     if run is not None and run.has_worker:
         known.runs[run.id] = replace(run, exited_ms=1)
         try:
-            return _evidence(known, command, policy)
+            return _evidence(known, command, *more)
         finally:
             known.runs[run.id] = run
-    return _evidence(known, command, policy)
+    return _evidence(known, command, *more)
 
 
 _evidence = decide._evidence
@@ -217,19 +232,19 @@ def _no_linger(known: Any, run: Any, *args: Any) -> Any:
     yield from _worker_effects(known, run, *args)
 
 
-def _never_silent(run: Any, observed: Any) -> int:
-    return 1 << 60
+def _never_silent(run: Any, spec: Any, clocks: Any, now_ms: int, policy: Any) -> Any:
+    return _liveness(run, spec, replace(clocks, heartbeat_ms=now_ms), now_ms, policy)
 
 
-def _starts_uncounted(known: Any, observed: Any, policy: Any, intent: Any) -> Any:
-    return reconcile_starts(known, replace(observed, starting=frozenset()), policy, intent)
+def _starts_uncounted(known: Any, observed: Any, *more: Any) -> Any:
+    return reconcile_starts(known, replace(observed, starting=frozenset()), *more)
 
 
 reconcile_starts = reconcile._starts
 
 
 def _wake_in_the_past(known: Any, observed: Any, now_ms: int, policy: Any) -> int | None:
-    times = [when for run in known.runs.values() for when in reconcile._run_times(known, run, observed, policy)]
+    times = [when for run in known.runs.values() for when in reconcile._run_times(known, run, observed, now_ms, policy)]
     later = _next_wake_ms(known, observed, now_ms, policy)
     times += [later] if later is not None else []
     return max(min(times), now_ms) if times else None
@@ -253,7 +268,7 @@ def _end_without_keeping(effect: Any, fleet: Any, world: Any) -> Any:
     if run is None or run.has_worker:
         return None
     world._sweep(run)
-    return fleet.submit(effects.cmd.RecordEnd(run.id, run.lease.token, effect.end, effect.reason), effects.ACTOR)
+    return fleet.submit(effects.cmd.RecordEnd(run.id, run.lease.token, effect.end, effect.reason), fleet.acts_as)
 
 
 def _keep_leaves_them_alive(self: Any, run: Any) -> tuple[str, ...]:
@@ -330,21 +345,126 @@ def _faults_but_ran_nothing(spec: Any, results: Any) -> tuple[str, ...]:
 _check_faults = verdict.check_faults
 
 
+def _both(name: str, value: Any) -> tuple[Swap, ...]:
+    """Replace a function of admission's, under every name it is called by."""
+    users = (admission, picking, decide, reconcile, loop_core, leases)
+    return tuple((user, name, value) for user in users if name in user.__dict__)
+
+
+# ── means ──
+
+
+def _reserve_nothing(known: Any, spec: Any, agent: str, policy: Any) -> Usage:
+    return Usage(tokens=5_000)
+
+
+def _charge_item_only(self: Any, item: Any, usage: Usage) -> None:
+    account = f"item:{item}"
+    self.accounts[account] = self.accounts.get(account, Usage()).plus(usage)
+
+
+def _fresh_budget_after_a_crash(known: Any, entry: Any, event: Any) -> None:
+    known.left_in_order = True
+    _supervisor_started(known, entry, event)
+
+
+_supervisor_started = evolve._EVOLVE[ev.SupervisorStarted]
+
+
+def _no_budget_stop(run: Any, age_ms: int) -> str:
+    return ""
+
+
+def _repeat_for_ever(known: Any, command: Any) -> Any:
+    run = lifecycle.find_run(known, command.run, command.token)
+    if isinstance(run, Refusal) or run.stop or run.turn != command.turn or run.repeat or lifecycle.is_turn_over(run):
+        return run if isinstance(run, Refusal) else ()
+    return (ev.TurnRepeated(run.id, run.turn, command.why, command.reason),)
+
+
+def _anybody_renews(known: Any, command: Any, now_ms: int) -> Any:
+    held = known.held.get(command.lease)
+    return (ev.LeaseExtended(held.id, now_ms + command.ttl_ms),) if held is not None else ()
+
+
+def _expired_at_once(known: Any, now_ms: int) -> list[Any]:
+    return [ev.LeaseEnded(lease, "expired") for lease in known.held]
+
+
+def _never_stands(known: Any, holder: Any, now_ms: int) -> bool:
+    return holder not in known.held
+
+
+def _force_anything(known: Any, item: Any, now_ms: int, policy: Any, *, forced: bool) -> Any:
+    return None if forced else admission.admit(known, item, now_ms, policy)
+
+
+def _everybody_may(known: Any, command: Any, actor: str) -> Any:
+    return None if actor.startswith("worker:") else _authority(known, command, actor)
+
+
+def _epoch_unchecked(known: Any, command: Any, actor: str) -> Any:
+    return _authority(known, command, "supervisor" if actor.startswith("supervisor") else actor)
+
+
+_authority = fleet_module.authority_refusal
+
+
+def _rewound_unkept(self: Any, run: Any, commit: Any) -> None:
+    self._sweep(run)
+    self.workspaces[run.id] = Workspace(commit, self.git.files(commit), run.base)
+
+
+def _forget_hang(known: Any, entry: Any, event: Any) -> None:
+    _turn_repeated(known, entry, event)
+    if event.run in known.runs:
+        known.put_run(replace(known.runs[event.run], repeats=()))
+
+
+_turn_repeated = evolve._EVOLVE[ev.TurnRepeated]
+
+
+def _never_recover(known: Any, command: Any) -> Any:
+    return ()
+
+
+def _one_number_for_two(known: Any, entry: Any, event: Any) -> None:
+    run = known.runs.get(event.run)
+    _run_rewound(known, entry, event)
+    if run is not None and event.run in known.runs:
+        known.put_run(replace(known.runs[event.run], turn=run.turn))
+
+
+_run_rewound = evolve._EVOLVE[ev.RunRewound]
+
+
+def _planner_for_ever(known: Any, entry: Any, event: Any) -> None:
+    _run_ended(known, entry, event)
+    known.plans = {plan: replace(facts, drained=False, quiet_replans=0) for plan, facts in known.plans.items()}
+
+
 CUT_STARTS = Config(
     habits=("hangs", "too_slow"), actions=("stop",), action_every_ms=60_000, faults=(("crash", 1.0), ("away", 1.0))
 )
+
+POOR = Config(
+    items=5,
+    habits=("spends", "honest"),
+    policy=Policy(fleet_budget=Budget(tokens=15_000), run_budget=Budget(tokens=6_000), priced=frozenset({"default"})),
+)
+PLANNING = Config(items=2, policy=Policy(planner="default"))
 
 BUGS = (
     Bug("the train forgets tokens and leases", ("I-1", "I-14"), ((landing, "_members_refusal", _nothing),)),
     Bug(
         "no overlap check",
         ("I-1",),
-        ((admission, "overlap_refusal", _nothing), (picking, "overlap_refusal", _nothing)),
+        _both("scope_refusal", _nothing),
     ),
     Bug(
         "the overlap check is inverted",
         ("I-1",),
-        ((admission, "overlap_refusal", _inverted), (picking, "overlap_refusal", _inverted)),
+        _both("scope_refusal", _inverted),
     ),
     Bug(
         "only the first pattern of a scope counts", ("I-1", "I-6"), ((ScopeIndex, "overlapping", _first_pattern_only),)
@@ -359,11 +479,11 @@ BUGS = (
         ((lifecycle, "decide_stop", _stop_while_landing), (lifecycle, "decide_end", _end_while_landing)),
     ),
     Bug("the pause after a failure is left out", ("I-16",), ((lifecycle, "cooldown_ms", lambda failures, policy: 0),)),
-    Bug("the lease of an ended run stays", ("I-6", "I-20", "crash"), ((state._EVOLVE, ev.RunEnded, _lease_stays),)),
-    Bug("an ended run stays", ("I-14", "I-6", "crash"), ((state._EVOLVE, ev.RunEnded, _run_stays),)),
-    Bug("an early report is forgotten", ("I-4",), ((state._EVOLVE, ev.WorkerStarted, _early_report_forgotten),), 600),
-    Bug("a landed item is forgotten", ("I-14", "I-13"), ((state._EVOLVE, ev.RunLanded, _landed_forgotten),)),
-    Bug("a failed batch is not halved", ("I-20", "quiet"), ((state._EVOLVE, ev.TrainTested, _size_stays),), 600),
+    Bug("the lease of an ended run stays", ("I-6", "I-20", "crash"), ((evolve._EVOLVE, ev.RunEnded, _lease_stays),)),
+    Bug("an ended run stays", ("I-14", "I-6", "crash"), ((evolve._EVOLVE, ev.RunEnded, _run_stays),)),
+    Bug("an early report is forgotten", ("I-4",), ((evolve._EVOLVE, ev.WorkerStarted, _early_report_forgotten),), 600),
+    Bug("a landed item is forgotten", ("I-14", "I-13"), ((evolve._EVOLVE, ev.RunLanded, _landed_forgotten),)),
+    Bug("a failed batch is not halved", ("I-20", "quiet"), ((evolve._EVOLVE, ev.TrainTested, _size_stays),), 600),
     Bug("a failed train is believed", ("I-8",), ((landing, "decide_train", _believe_train),)),
     Bug(
         "a worker that lives has its run ended", ("I-12", "quiet", "I-20"), ((reconcile, "_run_effects", _end_living),)
@@ -374,7 +494,7 @@ BUGS = (
         ((reconcile, "_run_effects", _collect_early), (decide, "_evidence", _evidence_of_living)),
     ),
     Bug("a worker lingers for ever", ("I-20", "I-12"), ((reconcile, "_worker_effects", _no_linger),)),
-    Bug("silence is never noticed", ("I-22", "I-20"), ((reconcile, "_silent_since", _never_silent),)),
+    Bug("silence is never noticed", ("I-22", "I-20"), ((reconcile, "liveness", _never_silent),)),
     Bug("starts under way are not counted", ("I-16",), ((reconcile, "_starts", _starts_uncounted),), 400),
     Bug("leases are never renewed", ("I-20", "quiet"), ((reconcile, "_renewals", lambda *args: iter(())),)),
     Bug("the next wake lies in the past", ("quiet",), ((loop, "next_wake_ms", _wake_in_the_past),)),
@@ -403,11 +523,51 @@ BUGS = (
     Bug("an idempotency key is ignored", ("I-4",), ((Fleet, "_decide", _key_ignored),)),
     Bug("the journal's clock goes back", ("I-5",), ((memory_store.MemoryStore, "append", _clock_may_go_back),)),
     Bug("an item withdrawn while it runs is kept", ("I-14",), ((decide, "_add_plan", _withdraw_idle_only),), 400),
-    Bug("a question is not shown", ("I-20", "I-6"), ((state._EVOLVE, ev.QuestionAsked, _questions_vanish),)),
+    Bug("a question is not shown", ("I-20", "I-6"), ((evolve._EVOLVE, ev.QuestionAsked, _questions_vanish),)),
     Bug(
         "what the target lost comes back with a candidate",
         ("I-8",),
         ((simulated_world, "is_based_on", lambda git, base, target: True),),
         400,
+    ),
+    Bug("nobody has to be alone", ("I-1",), ((admission, "_alone_refusal", _nothing),), 600),
+    Bug("the leases of others do not count", ("I-1",), ((admission, "stands", _never_stands),), 600),
+    Bug("a lease is renewed for anybody, at any time", ("I-1",), ((leases, "decide_renew", _anybody_renews),), 4_000),
+    Bug("leases without a run end too soon", ("I-21", "crash"), ((leases, "expired", _expired_at_once),)),
+    Bug("a person forces two into one scope", ("I-1", "I-13", "I-14"), ((decide, "_barrier", _force_anything),), 600),
+    Bug("kinds and lanes have no caps", ("I-16",), _both("own_cap_refusal", _nothing), 600),
+    Bug("what is reserved is not looked up", ("I-15",), _both("reservation", _reserve_nothing), 200, POOR),
+    Bug("only the item pays", ("I-15",), ((state.State, "charge", _charge_item_only),), 2_000),
+    Bug(
+        "a crash opens a fresh budget",
+        ("I-15",),
+        ((evolve._EVOLVE, ev.SupervisorStarted, _fresh_budget_after_a_crash),),
+        2_000,
+    ),
+    Bug(
+        "nobody is stopped for what it spends",
+        ("I-15",),
+        ((decide, "overspent", _no_budget_stop), (reconcile, "overspent", _no_budget_stop)),
+        2_000,
+    ),
+    Bug("a silent turn is done over again and again", ("LR3",), ((recovery, "decide_repeat", _repeat_for_ever),)),
+    Bug("it is forgotten that a turn hung", ("LR3",), ((evolve._EVOLVE, ev.TurnRepeated, _forget_hang),)),
+    Bug("the provider's window is not looked at", ("BX9",), ((reconcile, "window_refusal", _nothing),), 4_000),
+    Bug("workers may ask for anything", ("I-19",), ((fleet_module, "authority_refusal", _everybody_may),)),
+    Bug("an old supervisor goes on", ("I-25",), ((fleet_module, "authority_refusal", _epoch_unchecked),)),
+    Bug("a rewind keeps nothing", ("I-10",), ((SimulatedWorld, "rewind", _rewound_unkept),), 2_000),
+    Bug(
+        "a rewound turn's number is used twice",
+        ("I-4", "I-12", "I-13"),
+        ((evolve._EVOLVE, ev.RunRewound, _one_number_for_two),),
+        6_000,
+    ),
+    Bug("a lost worker's run is never judged", ("I-20", "quiet"), ((recovery, "decide_recovery", _never_recover),)),
+    Bug(
+        "a planner is asked for ever",
+        ("LS4", "I-20"),
+        ((evolve._EVOLVE, ev.RunEnded, _planner_for_ever),),
+        40,
+        PLANNING,
     ),
 )

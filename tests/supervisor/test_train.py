@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from ganger.core.facts import Run
 from ganger.core.ids import Commit, ItemId, PlanId, RunId, Token
 from ganger.core.model import Check, CheckState, Evidence, ItemSpec, Lease, LeaseMode
-from ganger.core.state import Run
 from ganger.git.hub import Hub
 from ganger.git.repository import open_repository
 from ganger.jail.none import NoJail

@@ -2,62 +2,30 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
-import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
+from lab import RUN, SPEC, Lab, git
 from msgspec.structs import replace
 
-from ganger.core.ids import Commit, ItemId, PlanId, RunId, Token
-from ganger.core.model import ItemSpec, Lease, LeaseMode, WorkerId
-from ganger.core.policy import Policy
-from ganger.core.state import Run
+from ganger.core.model import WorkerId
+from ganger.core.state import State
 from ganger.drivers import process
-from ganger.drivers.command import CommandDriver
 from ganger.errors import WorldFailed
-from ganger.git.hub import Hub
 from ganger.git.repository import open_repository
-from ganger.jail.none import NoJail
-from ganger.journal.store import Store
-from ganger.supervisor.watch import Watch
-from ganger.supervisor.world import GONE, RealWorld
-
-RUN = RunId("a.1")
-SPEC = ItemSpec(id=ItemId("a"), plan=PlanId("p"), title="A", scope=("a.txt",), agent="hand")
-
-
-class Lab:
-    """A world with one run on a small repository; its worker appends a line to a file outside."""
-
-    def __init__(self, root: Path, run: str) -> None:
-        top = root / "repo"
-        subprocess.run(["git", "init", "-q", "-b", "main", str(top)], check=True)
-        git = ["git", "-C", str(top), "-c", "user.name=t", "-c", "user.email=t@localhost"]
-        subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "first"], check=True)
-        head = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
-        self.state_dir = root / "state"
-        self.state_dir.mkdir()
-        Store(self.state_dir / "journal.db").close()
-        repository = open_repository(top)
-        hub = Hub.open(self.state_dir / "hub.git", repository, "main")
-        hub.sync_target()
-        self.watch = Watch()
-        agents = {"hand": (CommandDriver(), {"run": run})}
-        never: Callable[[str], bool] = lambda path: False  # noqa: E731
-        self.world = RealWorld(self.state_dir, repository, hub, Policy(), agents, NoJail(), never, never, self.watch)
-        lease = Lease(Token(7), SPEC.scope, LeaseMode.exclusive, 1 << 50)
-        self.run = Run(RUN, SPEC.id, 1, Commit(head), "hand", lease, 0)
+from ganger.supervisor.world import GONE
 
 
 @pytest.fixture
 def lab(tmp_path: Path, request: pytest.FixtureRequest):  # type: ignore[no-untyped-def]
     made = Lab(tmp_path, request.param.format(out=tmp_path / "ran"))
     yield made
-    made.world.keep(made.run)
-    made.watch.close()
+    made.close()
 
 
 def ran(lab: Lab) -> int:
@@ -78,6 +46,18 @@ def test_living_worker_is_found_and_not_started_again(lab: Lab) -> None:
         time.sleep(0.01)
     lab.world.stop(replace(lab.run, worker=first))
     assert ran(lab) == 1
+
+
+@pytest.mark.parametrize("lab", [LASTING], indirect=True)
+def test_stopping_a_turn_spares_the_next_one_and_keeping_ends_both(lab: Lab) -> None:
+    """The supervisor starts a turn as soon as the one before is gone, while what that left is still being swept up."""
+    first = lab.world.start(lab.run, SPEC, 1)
+    run = replace(lab.run, turn=1, worker=first)
+    second = lab.world.start(run, SPEC, 2)
+    lab.world.stop(run)
+    assert not process.is_alive(first) and process.is_alive(second)
+    lab.world.keep(run)
+    assert not process.is_alive(second)
 
 
 @pytest.mark.parametrize("lab", [SHORT], indirect=True)
@@ -117,8 +97,22 @@ def test_start_that_was_cut_off_before_the_process_is_made_good(lab: Lab) -> Non
 @pytest.mark.parametrize("lab", [SHORT], indirect=True)
 def test_manifest_says_under_what_it_was_started(lab: Lab) -> None:
     process.wait(lab.world.start(lab.run, SPEC, 1), 20_000)
-    text = (lab.state_dir / "runs" / RUN / "turn-1" / "manifest.json").read_text()
+    folder = lab.state_dir / "runs" / RUN / "turn-1"
+    text = (folder / "manifest.json").read_text()
     assert '"token": 7' in text and '"tier": "T0"' in text and '"driver": "command"' in text
+    manifest = json.loads(text)
+    assert manifest["prompt_sha256"] == hashlib.sha256((folder / "brief.1.md").read_bytes()).hexdigest()
+    assert manifest["item_sha256"] == hashlib.sha256(msgspec.json.encode(SPEC, order="sorted")).hexdigest()
+    assert manifest["resume"] is False
+
+
+@pytest.mark.parametrize("lab", [SHORT], indirect=True)
+def test_repository_is_known_by_where_its_git_directory_lies(lab: Lab, tmp_path: Path) -> None:
+    assert lab.world.observe(State(), 1_000).repo == open_repository(lab.top).repo_id
+    lab.top.rename(tmp_path / "moved")
+    assert lab.world._repo_id() == ""
+    git(tmp_path / "moved", "worktree", "add", "-q", str(lab.top), "-b", "other")
+    assert lab.world._repo_id() == open_repository(tmp_path / "moved").repo_id
 
 
 @pytest.mark.parametrize("lab", [SHORT], indirect=True)

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import click
 
+from ganger.cli.admit import objection
+from ganger.cli.control import fleet_at
 from ganger.cli.main import App
-from ganger.cli.output import NO, YES, clock, plain, say, say_json, tell, tell_error
+from ganger.cli.options import as_json
+from ganger.cli.output import NO, YES, clock, plain, say, say_json, tell
+from ganger.cli.reply import answered, ask, asker, name_of
+from ganger.cli.state import look
 from ganger.core import commands as cmd
-from ganger.core.ids import ItemId, QuestionId, RunId, is_question_id, is_run_id
+from ganger.core.admission import admit
+from ganger.core.ids import Commit, ItemId, QuestionId, RunId, is_question_id, is_run_id
 from ganger.core.model import EndKind, Refusal, RefusalCode
 from ganger.errors import StateDirError, UsageError
+from ganger.git.repository import checked_out_at, is_dirty, target_tip
 from ganger.journal.queries import QuestionRow, Reader
-from ganger.service import place
-from ganger.service.door import submit
+from ganger.service import place, wiring
 from ganger.service.fleet import Reply
-from ganger.service.wiring import person
 
 
 def overview(app: App) -> int:
@@ -39,7 +45,7 @@ def overview(app: App) -> int:
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
+@as_json
 @click.pass_obj
 def inbox(app: App, as_json: bool) -> int:
     """List what waits for you, landings first, then questions of workers, oldest first.
@@ -83,57 +89,90 @@ def _quoted(option: str) -> str:
 @click.command()
 @click.argument("question")
 @click.argument("choice")
+@as_json
 @click.pass_obj
-def answer(app: App, question: str, choice: str) -> int:
-    """Answer QUESTION (q7) with CHOICE: one of its options, or any text where a worker asked."""
+def answer(app: App, question: str, choice: str, as_json: bool) -> int:
+    """Answer QUESTION (q7) with CHOICE: one of its options, or any text where a worker asked.
+
+    Exit status: 0 it is answered; 1 it is not open any more; 2 it is none, or CHOICE is none of its options.
+    """
     if not is_question_id(question):
         raise UsageError(f"{question!r} is not a question: they are called q1, q2, …", "ganger inbox lists them")
-    state_dir = _fleet_dir(app)
-    command = cmd.AnswerQuestion(
-        QuestionId(question), choice.encode("utf-8", "surrogateescape").decode("utf-8", "replace"), person()
-    )
-    return _answered(submit(state_dir, command, person()), f"{question} answered: {choice}")
+    said = choice.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    command = cmd.AnswerQuestion(QuestionId(question), said, asker())
+    return answered(ask(fleet_at(app), command), f"{question} answered: {choice}", as_json=as_json)
 
 
 @click.command()
 @click.argument("run_or_item")
 @click.option("--reason", default="stopped by hand", help="Why; it is shown wherever the run is.")
+@as_json
 @click.pass_obj
-def stop(app: App, run_or_item: str, reason: str) -> int:
-    """Stop a run (login.2), or the live run of an item; its work is kept, and the item waits for `ganger retry`."""
-    state_dir = _fleet_dir(app)
-    run = run_or_item
-    if not is_run_id(run):
-        reader = Reader(state_dir / place.JOURNAL)
-        try:
-            item = reader.item(run_or_item)
-        finally:
-            reader.close()
-        if item is None or not item.run:
-            tell_error(f"{run_or_item} has no live run" if item else f"there is no item or run {run_or_item}")
-            return NO
-        run = item.run
-    reply = submit(state_dir, cmd.StopRun(RunId(run), EndKind.stopped, reason), person())
-    return _answered(reply, f"{run} will be stopped; its work is kept")
+def stop(app: App, run_or_item: str, reason: str, as_json: bool) -> int:
+    """Stop a run (login.2), or the live run of an item; its work is kept, and the item waits for `ganger retry`.
+
+    Exit status: 0 it will be stopped; 1 there is no such live run.
+    """
+    state_dir = fleet_at(app)
+    run = run_or_item if is_run_id(run_or_item) else _live_run(state_dir, run_or_item)
+    reply: Reply
+    if run:
+        reply = ask(state_dir, cmd.StopRun(RunId(run), EndKind.stopped, reason))
+    else:
+        reply = Refusal(RefusalCode.unknown_ref, f"{run_or_item} has no live run, or there is no such item")
+    return answered(reply, f"{run} will be stopped; its work is kept", as_json=as_json)
+
+
+def _live_run(state_dir: Path, item: str) -> str:
+    """The live run of an item; empty when it has none, or there is no such item."""
+    reader = Reader(state_dir / place.JOURNAL)
+    try:
+        found = reader.item(item)
+    finally:
+        reader.close()
+    return found.run if found is not None else ""
 
 
 @click.command()
 @click.argument("item")
+@click.option("--now", is_flag=True, help="Give it to a new run at once, whatever others come before.")
+@click.option("--force", is_flag=True, help="With --now: although a limit refuses it, by your name.")
+@as_json
 @click.pass_obj
-def retry(app: App, item: str) -> int:
-    """Offer an item again that was given up, stopped or held."""
-    return _answered(submit(_fleet_dir(app), cmd.RetryItem(ItemId(item)), person()), f"{item} is offered again")
+def retry(app: App, item: str, now: bool, force: bool, as_json: bool) -> int:
+    """Offer an item again that was given up, stopped or held.
+
+    Exit status: 0 it is offered, or with --now given to a run; 1 it is not.
+    """
+    if force and not now:
+        raise click.UsageError("--force is for --now: what is only offered waits its turn")
+    state_dir = fleet_at(app)
+    reply = ask(state_dir, cmd.RetryItem(ItemId(item)))
+    if now and not isinstance(reply, Refusal):
+        refusal = None if force else objection(state_dir, look(state_dir).state, ItemId(item))
+        reply = refusal or ask(state_dir, _grant(app, item, name_of(asker()) if force else ""))
+        given = f"{item} is given to {_live_run(state_dir, item)}" if not isinstance(reply, Refusal) else ""
+        return answered(reply, given, as_json=as_json)
+    unchanged = "" if isinstance(reply, Refusal) or reply.events else _why_unchanged(state_dir, item)
+    return answered(reply, f"{item} is offered again", as_json=as_json, unchanged=unchanged)
 
 
-def _fleet_dir(app: App) -> Path:
-    state_dir = app.state_dir()
-    Reader(state_dir / place.JOURNAL).close()
-    return state_dir
+def _grant(app: App, item: str, force: str) -> cmd.GrantRun:
+    """The command that gives an item to a run on the target as it is now."""
+    parts = wiring.gather(app.start, os.environ, app.state_override, {})
+    at = checked_out_at(parts.repository, parts.policy.target)
+    return cmd.GrantRun(
+        ItemId(item),
+        target_tip(parts.repository, parts.policy.target) or Commit(""),
+        parts.repository.repo_id,
+        clean=at is None or not is_dirty(at),
+        force=force,
+    )
 
 
-def _answered(reply: Reply, done: str) -> int:
-    if isinstance(reply, Refusal):
-        tell_error(f"refused ({reply.code}): {reply.reason}", reply.way)
-        return 2 if reply.code is RefusalCode.invalid else NO
-    say(done if reply.events else f"{done} (it was so already)")
-    return YES
+def _why_unchanged(state_dir: Path, item: str) -> str:
+    """Say that there was nothing to take back, and what the item waits for."""
+    seen = look(state_dir)
+    refusal = admit(seen.state, seen.state.items[ItemId(item)], seen.now_ms, seen.policy)
+    waits = refusal.reason if refusal is not None else "it is offered already"
+    return f"nothing was changed, {item} was neither given up, stopped nor held: {waits}"

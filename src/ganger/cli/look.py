@@ -11,13 +11,14 @@ import click
 import msgspec
 
 from ganger.cli.main import App
+from ganger.cli.options import as_json
 from ganger.cli.output import NO, YES, clock, plain, say, say_json, span, table, tell_error
 from ganger.core.ids import Commit, is_question_id, is_run_id
 from ganger.core.model import Evidence, ItemSpec, Rung, Verdict
 from ganger.core.verdict import needed_rung
 from ganger.errors import UsageError
+from ganger.journal.clock import wall_ms
 from ganger.journal.queries import ItemRow, QuestionRow, Reader, RunRow, TurnRow
-from ganger.journal.store import wall_ms
 from ganger.service import place, wiring
 
 FOLLOW_S = 0.25
@@ -65,10 +66,13 @@ def _evidence(turn: TurnRow) -> Evidence | None:
 
 @click.command()
 @click.argument("ref")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
+@as_json
 @click.pass_obj
 def show(app: App, ref: str, as_json: bool) -> int:
-    """Show REF: an item, a run (login.2), a question (q7), or a commit that a train tested."""
+    """Show REF: an item, a run (login.2), a question (q7), or a commit that a train tested.
+
+    Exit status: 0 there it is; 2 nothing is called so.
+    """
     with _Looking(app) as looking:
         if is_question_id(ref):
             return _show_question(looking, ref, as_json)
@@ -109,7 +113,8 @@ def _show_item(looking: _Looking, item: ItemRow, as_json: bool) -> int:
 def _show_run(looking: _Looking, run: RunRow, as_json: bool) -> int:
     turns = looking.reader.turns(run.id)
     if as_json:
-        say_json("ganger.run", {**plain(run), "turns": [plain(turn) for turn in turns]})
+        facts = plain(run)
+        say_json("ganger.run", {"worker_kind": facts.pop("kind"), **facts, "turns": [plain(turn) for turn in turns]})
         return YES
     say(f"{run.id}: {run.status}, agent {run.agent}, token {run.token}, base {run.base[:12]}")
     if run.reason:
@@ -162,7 +167,7 @@ def _show_commit(looking: _Looking, ref: str, as_json: bool) -> int:
 
 @click.command()
 @click.argument("ref")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
+@as_json
 @click.pass_obj
 def why(app: App, ref: str, as_json: bool) -> int:
     """Show the verdict on an item or run: the rung it reached, the evidence, and what is missing for the next.
@@ -197,7 +202,9 @@ def _why_not_yet(looking: _Looking, item: ItemRow, as_json: bool) -> int:
     elif waits:
         reason = waits[-1].reason
     if as_json:
-        say_json("ganger.why", {"item": item.id, "status": item.status, "rung": "", "verdict": None, "reason": reason})
+        nothing = {"run": "", "rung": "", "verdict": None, "evidence": None, "landed": item.landed}
+        needs = needed_rung(spec).label
+        say_json("ganger.why", {"item": item.id, "status": item.status, "needs": needs, "reason": reason, **nothing})
     else:
         say(f"{item.id}: {reason}")
     return NO
@@ -208,6 +215,7 @@ def _why_json(run: RunRow, spec: ItemSpec, verdict: Verdict | None, evidence: Ev
     say_json(
         "ganger.why",
         {
+            "item": run.item,
             "run": run.id,
             "status": run.status,
             "rung": rung.label,
@@ -247,7 +255,7 @@ def _why_text(
 
 @click.command()
 @click.argument("item_id", metavar="ITEM")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
+@as_json
 @click.pass_obj
 def verify(app: App, item_id: str, as_json: bool) -> int:
     """Say by the exit code whether ITEM is on the target: recorded with evidence, and still contained in the branch.
@@ -289,9 +297,13 @@ def _is_there(parts: wiring.Parts, looking: _Looking, item: ItemRow) -> tuple[bo
 
 @click.command()
 @click.argument("ref")
+@as_json
 @click.pass_obj
-def diff(app: App, ref: str) -> int:
-    """Show what a run, or the last run of an item, changed: raw when piped, so that git apply reads it."""
+def diff(app: App, ref: str, as_json: bool) -> int:
+    """Show what a run, or the last run of an item, changed: raw when piped, so that git apply reads it.
+
+    Exit status: 0 there is a candidate; 1 there is none yet.
+    """
     parts = wiring.gather(app.start, os.environ, app.state_override, {})
     with _Looking(app) as looking:
         run = looking.run(ref)
@@ -301,7 +313,11 @@ def diff(app: App, ref: str) -> int:
         tell_error(f"{run.id} has no candidate yet")
         return NO
     patch = wiring.open_hub(parts).diff(evidence.base, evidence.commit)
-    if sys.stdout.isatty():
+    if as_json:
+        commits = {"run": run.id, "base": evidence.base, "commit": evidence.commit}
+        text = patch.decode("utf-8", "backslashreplace")
+        say_json("ganger.diff", {**commits, "changed": list(evidence.changed), "patch": text})
+    elif sys.stdout.isatty():
         say(patch.decode("utf-8", "backslashreplace"))
     else:
         sys.stdout.buffer.write(patch)
@@ -311,13 +327,17 @@ def diff(app: App, ref: str) -> int:
 @click.command()
 @click.argument("ref", required=False)
 @click.option("-f", "--follow", is_flag=True, help="Go on printing as it grows.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each piece instead.")
 @click.pass_obj
-def log(app: App, ref: str | None, follow: bool) -> int:
-    """Show what a run printed (REF: run or item), or, without REF, what happened in the fleet."""
+def log(app: App, ref: str | None, follow: bool, as_json: bool) -> int:
+    """Show what a run printed (REF: run or item), or, without REF, what happened in the fleet.
+
+    Exit status: 0 there is something; 1 it has printed nothing yet.
+    """
     if ref is None:
         from ganger.cli.records import tail_events
 
-        return tail_events(app.state_dir(), 50, follow=follow)
+        return tail_events(app.state_dir(), 50, follow=follow, as_json=as_json)
     with _Looking(app) as looking:
         run = looking.run(ref)
         outputs = sorted((looking.state_dir / "runs" / run.id).glob("turn-*/output.log"))
@@ -325,28 +345,34 @@ def log(app: App, ref: str | None, follow: bool) -> int:
             tell_error(f"{run.id} has printed nothing yet")
             return NO
         for path in outputs[:-1]:
-            _print_from(path, 0)
-        _follow(looking, run.id, outputs[-1], follow)
+            _print_from(path, 0, as_json=as_json)
+        _follow(looking, run.id, outputs[-1], follow, as_json=as_json)
     return YES
 
 
-def _follow(looking: _Looking, run: str, path: Path, follow: bool) -> None:
-    at = _print_from(path, 0)
+def _follow(looking: _Looking, run: str, path: Path, follow: bool, *, as_json: bool) -> None:
+    at = _print_from(path, 0, as_json=as_json)
     while follow:
         found = looking.reader.run(run)
         over = found is None or bool(found.ended_ms)
-        at = _print_from(path, at)
+        at = _print_from(path, at, as_json=as_json)
         if over:
             return
+        sys.stdout.flush()
         time.sleep(FOLLOW_S)
 
 
-def _print_from(path: Path, at: int) -> int:
+def _print_from(path: Path, at: int, *, as_json: bool) -> int:
+    """Print what stands in the output of a turn from a position on; returns where it ends."""
     with path.open("rb") as file:
         file.seek(at)
         text = file.read()
-    if text:
-        say(text.decode("utf-8", "backslashreplace").rstrip("\n"))
+    shown = text.decode("utf-8", "backslashreplace")
+    if as_json and text:
+        turn = int(path.parent.name.removeprefix("turn-"))
+        say_json("ganger.log", {"run": path.parents[1].name, "turn": turn, "at": at, "text": shown})
+    elif text:
+        say(shown.rstrip("\n"))
     return at + len(text)
 
 
@@ -356,9 +382,13 @@ def _print_from(path: Path, at: int) -> int:
 @click.option(
     "--since", "since_h", type=click.FloatRange(0, 1_000_000), default=0.0, help="Only the last so many hours."
 )
+@as_json
 @click.pass_obj
-def report(app: App, out: Path | None, as_text: bool, since_h: float) -> int:
-    """Write the morning report as one self-contained page, and print where it is."""
+def report(app: App, out: Path | None, as_text: bool, since_h: float, as_json: bool) -> int:
+    """Write the morning report as one self-contained page, and print where it is.
+
+    Exit status: 0 it is written; 2 it cannot be written there.
+    """
     from ganger.report.data import collect
     from ganger.report.html import write
     from ganger.report.text import render_text
@@ -368,13 +398,21 @@ def report(app: App, out: Path | None, as_text: bool, since_h: float) -> int:
         since_ms = now_ms - int(since_h * 3_600_000) if since_h else 0
         if as_text:
             data = collect(looking.reader, looking.state_dir, since_ms=since_ms, now_ms=now_ms)
-            say(render_text(data, _width()))
+            text = render_text(data, _width())
+            if as_json:
+                say_json("ganger.report", {"path": "", "text": text})
+            else:
+                say(text)
             return YES
         path = out or looking.state_dir / "reports" / "report.html"
         try:
-            say(str(write(looking.reader, looking.state_dir, path, since_ms=since_ms)))
+            written = write(looking.reader, looking.state_dir, path, since_ms=since_ms)
         except OSError as error:
             raise UsageError(f"{path} cannot be written: {error.strerror}", "name another place with --out") from error
+        if as_json:
+            say_json("ganger.report", {"path": str(written), "text": ""})
+        else:
+            say(str(written))
     return YES
 
 

@@ -4,35 +4,45 @@ from __future__ import annotations
 
 import importlib
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
 from ganger import __version__
-from ganger.cli.output import FAULT, INTERRUPTED, USAGE, tell, tell_error
+from ganger.cli.output import FAULT, INTERRUPTED, USAGE, hung_up, say_json, tell, tell_error
 from ganger.errors import GangerError, UsageError
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "start": ("init", "doctor", "demo"),
     "plan": ("plan",),
     "night": ("run", "up", "down"),
+    "control": ("pause", "resume", "steer", "schedule", "breaker", "rewind"),
     "look": ("show", "why", "verify", "diff", "log", "report"),
     "act": ("inbox", "answer", "stop", "retry"),
-    "records": ("journal",),
-    "worker": ("my-work", "done", "ask", "fail", "note", "todos"),
+    "lease": ("lease",),
+    "kernel": ("next", "gate", "fleet-plan", "liveness", "resume-check"),
+    "records": ("journal", "trace", "prune"),
+    "worker": ("my-work", "done", "ask", "fail", "note", "todos", "follow-up", "may-write"),
     "other": ("config", "exit-codes"),
 }
+ATTRIBUTE_OF = {"next": "next_", "gate": "gate_", "fleet-plan": "fleet_plan_", "liveness": "liveness_"}
+"""Commands whose function has another name, because the core's function that it asks has theirs."""
+HOT = {"status": "ganger.cli.status", "admit": "ganger.cli.admit"}
+"""Commands with a parser of their own, which loads faster."""
 MODULE_OF = {command: module for module, commands in GROUPS.items() for command in commands}
 SUMMARIES = {
     "init": "Detect what this repository has and write ganger.toml.",
-    "doctor": "Check the machine, the repository and the fleet, with remedies.",
+    "doctor": "Check the machine, repository and fleet, with remedies.",
     "demo": "Run a whole night on a real library, without a model.",
-    "plan": "Lint and show plans, and the board of items.",
+    "plan": "Lint, show and stop plans, and the board of items.",
     "run": "Work through a plan until nothing more can be done.",
     "up": "Start a supervisor in the background.",
     "down": "End the supervisor; workers go on unless --now.",
+    "pause": "Start no more workers for a plan.",
+    "resume": "Offer the items of a paused or stopped plan again.",
+    "steer": "Tell all later turns of a plan's workers something.",
+    "schedule": "Have plan files read again at set times.",
     "status": "Show what runs, what waits and what is done.",
     "show": "Show an item, a run, a question or a commit.",
     "why": "Show the verdict on an item or run, with its evidence.",
@@ -43,14 +53,27 @@ SUMMARIES = {
     "inbox": "List what needs you.",
     "answer": "Answer a question.",
     "stop": "Stop a run; its work is kept.",
-    "retry": "Offer an item again.",
+    "retry": "Offer an item again, or give it to a worker now.",
+    "rewind": "Put a run's workspace back to a checkpoint.",
+    "breaker": "List and close circuit breakers.",
+    "admit": "Say whether an item, lane or scope would be admitted now.",
+    "lease": "Hold a lane or scope for somebody ganger did not start.",
+    "next": "Say what would be picked now, and why not the others.",
+    "gate": "Say in one word what is left of the backlog.",
+    "fleet-plan": "Say what a fleet of a given size would need.",
+    "liveness": "Say whether a run's worker gets anywhere.",
+    "resume-check": "Say whether a run could go on without its worker.",
+    "trace": "Tell the whole story behind a name.",
     "journal": "Tail, verify, replay or export the journal.",
+    "prune": "Put kept files of old runs into the trash.",
     "my-work": "For workers: print the brief again.",
     "done": "For workers: say that the item is done.",
     "ask": "For workers: ask a person, and end the turn.",
     "fail": "For workers: give up on the item.",
     "note": "For workers: say something to be shown.",
     "todos": "For workers: replace the progress board.",
+    "follow-up": "For workers: file work you came upon as an item.",
+    "may-write": "For workers: ask whether a file lies in your scope.",
     "config": "Explain where each setting comes from.",
     "exit-codes": "Print what the exit codes mean.",
     "version": "Print the version.",
@@ -65,13 +88,13 @@ class Tree(click.Group):
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name == "version":
-            return click.Command("version", callback=_version, help=SUMMARIES["version"])
-        if name == "status":
-            return _Status("status", help=SUMMARIES["status"], add_help_option=False)
+            return click.Command("version", callback=_version, params=[_json_option()], help=SUMMARIES["version"])
+        if name in HOT:
+            return _Hot(name, help=SUMMARIES[name], add_help_option=False)
         module = MODULE_OF.get(name)
         if module is None:
             return None
-        found = getattr(importlib.import_module(f"ganger.cli.{module}"), name.replace("-", "_"))
+        found = getattr(importlib.import_module(f"ganger.cli.{module}"), ATTRIBUTE_OF.get(name, name.replace("-", "_")))
         assert isinstance(found, click.Command), name
         return found
 
@@ -89,8 +112,8 @@ class Tree(click.Group):
             formatter.write_dl(list(SUMMARIES.items()))
 
 
-class _Status(click.Command):
-    """Hands its arguments on unparsed: `status` has a parser of its own, which loads faster."""
+class _Hot(click.Command):
+    """Hands its arguments on unparsed to a command with a parser of its own."""
 
     ignore_unknown_options = True
     allow_extra_args = True
@@ -100,16 +123,23 @@ class _Status(click.Command):
         return args
 
     def invoke(self, ctx: click.Context) -> int:
-        from ganger.cli.status import main as status
-
         app = ctx.find_object(App)
         before = ["-C", str(app.start)] if app is not None else []
         before += ["--state-dir", app.state_override] if app is not None and app.state_override else []
-        return status([*before, *ctx.args])
+        found = importlib.import_module(HOT[str(self.name)]).main([*before, *ctx.args])
+        assert isinstance(found, int), self.name
+        return found
 
 
-def _version() -> None:
-    click.echo(f"ganger {__version__}")
+def _json_option() -> click.Option:
+    return click.Option(["--json", "as_json"], is_flag=True, help="Print one JSON object instead.")
+
+
+def _version(as_json: bool) -> None:
+    if as_json:
+        say_json("ganger.version", {"ganger": __version__})
+    else:
+        click.echo(f"ganger {__version__}")
 
 
 class App:
@@ -175,8 +205,7 @@ def main(args: list[str]) -> int:
         tell_error("interrupted")
         return INTERRUPTED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return hung_up()
     except GangerError as error:
         tell_error(error.message, error.hint)
         return error.exit_code

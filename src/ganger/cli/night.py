@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import fnmatch
 import os
 import signal
 import sys
@@ -11,86 +13,163 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import click
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ganger import __version__
 from ganger.cli import progress
+from ganger.cli.dry_run import dry_run
+from ganger.cli.ending import EXIT_OF, farewell
 from ganger.cli.main import App
-from ganger.cli.output import BLOCKED, FIRST, INTERRUPTED, NO, YES, plural, say, tell, tell_error
+from ganger.cli.options import Duration, as_json
+from ganger.cli.output import INTERRUPTED, NO, YES, clock, plural, say, say_json, tell, tell_error
 from ganger.core import commands as cmd
-from ganger.core.decide import decide
-from ganger.core.events import Entry
-from ganger.core.ids import Seq
+from ganger.core.ids import ItemId
 from ganger.core.loop import Intent, StopReason
 from ganger.core.model import Refusal
-from ganger.core.picking import pick
-from ganger.core.state import State, evolve
 from ganger.drivers.background import start_detached
 from ganger.errors import GangerError, UsageError
 from ganger.git import trash
 from ganger.git.hub import Hub
-from ganger.journal.queries import Reader
-from ganger.journal.store import Store, wall_ms
+from ganger.journal.clock import wall_ms
 from ganger.plans.port import Plan
-from ganger.service import place, trust, wiring
+from ganger.plans.values import SECOND_MS
+from ganger.service import place, predicates, trust, wiring
 from ganger.service.door import Door, Tell, submit, tell_supervisor
-from ganger.service.fleet import Accepted, Fleet
-from ganger.supervisor.effects import ACTOR
+from ganger.service.fleet import Fleet
 from ganger.supervisor.loop import Supervisor
 from ganger.supervisor.watch import Watch
 from ganger.supervisor.world import RealWorld
 
-EXIT_OF = {
-    StopReason.complete: YES,
-    StopReason.once: YES,
-    StopReason.drained: FIRST,
-    StopReason.blocked: BLOCKED,
-    StopReason.interrupted: INTERRUPTED,
-}
 UP_WAIT_S = 15.0
 
 
 @click.command()
 @click.argument("plan_file", metavar="PLAN", type=click.Path(path_type=Path))
 @click.option("--once", is_flag=True, help="Close at most one item, then stop.")
-@click.option("--dry-run", is_flag=True, help="Say what would be picked, and change nothing.")
+@click.option("--iterations", type=click.IntRange(1, 1_000_000), help="Give out at most so many runs in this night.")
+@click.option("--select", default="", help="Only items whose ids match this pattern, as in 'auth-*'.")
+@click.option("--patience", "patience_ms", type=Duration(), help="Wait no longer than this for time alone.")
+@click.option(
+    "--every", "every_ms", type=Duration(SECOND_MS), help="After each night wait so long and begin again, until Ctrl-C."
+)
+@click.option("--dry-run", "dry", is_flag=True, help="Say for each item whether it would be started; change nothing.")
 @click.option("--trust", "trusted", is_flag=True, help="Agree to the commands of ganger.toml and the plan.")
 @click.option("--target", default="", help="The branch that landings move.")
 @click.option("--workers", type=click.IntRange(1, 1000), help="Most workers at once.")
 @click.option("--quiet", is_flag=True, help="Show no progress.")
+@as_json
 @click.pass_obj
 def run(
     app: App,
     plan_file: Path,
     once: bool,
-    dry_run: bool,
+    iterations: int | None,
+    select: str,
+    patience_ms: int | None,
+    every_ms: int | None,
+    dry: bool,
     trusted: bool,
     target: str,
     workers: int | None,
     quiet: bool,
+    as_json: bool,
 ) -> int:
     """Work through PLAN until nothing more can be done, then write the report.
 
     Run it again after anything at all: it goes on where things stand. Ctrl-C stops the workers and keeps their work.
 
-    Exit status: 0 all landed; 3 drained, something was given up or is held; 5 what is left waits for you; 1 another
+    Exit status: 0 all landed, or what --once or --iterations asked for is done; 3 drained, something was given up;
+    4 what is left waits for time, a provider or the next night's budget; 5 what is left waits for you; 1 another
     supervisor holds the fleet; 2 plan, configuration or repository are wrong; 130 interrupted.
     """
+    if dry and every_ms:
+        raise click.UsageError("--dry-run looks once: leave --every out")
+    options = Options(once, iterations, select, patience_ms, shown=not quiet, as_json=as_json)
     flags = _flags(target, workers)
+    parts, plan = _ready(app, plan_file, flags)
+    if dry:
+        return dry_run(parts, plan, iterations, selected(plan, select), as_json=as_json)
+    _agree(parts, (plan,), trusted)
+    reason = _night(parts, plan, options)
+    while every_ms and reason is not StopReason.interrupted:
+        tell(f"the next night begins at {clock(wall_ms() + every_ms)}")
+        time.sleep(every_ms / 1000)
+        reason = _next_night(app, plan_file, flags, options) or reason
+    return EXIT_OF[reason]
+
+
+class Options(Struct, frozen=True):
+    """What a night was asked to be like."""
+
+    once: bool
+    iterations: int | None
+    select: str
+    patience_ms: int | None
+    shown: bool
+    as_json: bool
+
+
+def selected(plan: Plan, pattern: str) -> frozenset[ItemId] | None:
+    """The items of a plan whose ids match; None for all. UsageError when none does, or `pattern` names a kind."""
+    if not pattern:
+        return None
+    ids = [item.spec.id for item in plan.items]
+    found = frozenset(item for item in ids if fnmatch.fnmatchcase(item, pattern))
+    if not found:
+        kinds = sorted({item.spec.kind for item in plan.items})
+        near = difflib.get_close_matches(pattern, ids, n=3)
+        hint = "it is a kind: items are selected by their ids" if pattern in kinds else ""
+        hint = hint or f"near: {', '.join(near)}" if near or hint else f"ids are {', '.join(ids[:5])}"
+        raise UsageError(f"no item of plan {plan.id} matches --select {pattern!r}", hint)
+    return found
+
+
+def _ready(app: App, plan_file: Path, flags: dict[str, str]) -> tuple[wiring.Parts, Plan]:
+    """Read configuration and plan, and see that the plan's agents can be started; nothing is changed."""
     parts = wiring.gather(app.start, os.environ, app.state_override, flags)
     plan, warnings = wiring.usable_plan(parts, _plan_path(plan_file))
     for warning in warnings:
         tell(warning.text)
     _check_agents(parts, plan)
-    if dry_run:
-        return _dry_run(parts, plan)
+    return parts, plan
+
+
+def agree_to(app: App, plan_file: Path, trusted: bool) -> None:
+    """Have a person agree to what a plan would run; an error when nobody does, or when it could not be run at all."""
+    parts, plan = _ready(app, plan_file, {})
     _agree(parts, (plan,), trusted)
+
+
+def _night(parts: wiring.Parts, plan: Plan, options: Options) -> StopReason:
+    """Add the plan, supervise until the night is over, and say how it ended."""
     with wiring.supervising(parts.state_dir, "run"), _fleet(parts) as fleet:
         reply = fleet.submit(wiring.add_plan(plan), wiring.person())
         if isinstance(reply, Refusal):
             raise UsageError(f"plan {plan.id}: {reply.reason}", reply.way)
-        reason = supervise(parts, fleet, Intent(plan=plan.id), once=once, shown=not quiet)
-    _farewell(parts, reason)
-    return EXIT_OF[reason]
+        granted = fleet.look(lambda state, _: state.granted)
+        most = granted + options.iterations if options.iterations is not None else None
+        intent = Intent(
+            plan=plan.id, only=selected(plan, options.select), granted_max=most, patience_ms=options.patience_ms
+        )
+        reason = supervise(parts, fleet, intent, once=options.once, shown=options.shown)
+    farewell(parts, plan.id, reason, as_json=options.as_json)
+    return reason
+
+
+def _next_night(app: App, plan_file: Path, flags: dict[str, str], options: Options) -> StopReason | None:
+    """Another night with everything read anew; None when it cannot begin, which is said and may be mended meanwhile.
+
+    Nobody is asked to agree to new commands: whoever would may be asleep.
+    """
+    try:
+        parts, plan = _ready(app, plan_file, flags)
+        if wiring.require_trust(parts, (plan,)):
+            raise UsageError("nobody has agreed to the commands as they are now", f"ganger run {plan_file} --trust")
+        return _night(parts, plan, options)
+    except (UsageError, wiring.SupervisedElsewhere) as error:
+        tell_error(error.message, error.hint)
+        return None
 
 
 def _flags(target: str, workers: int | None) -> dict[str, str]:
@@ -158,12 +237,37 @@ def supervise(
             lambda path: wiring.is_protected(parts, path),
             lambda path: wiring.is_test_file(parts, path),
             watch,
+            {
+                agent: (tokens_in / 1e6, tokens_out / 1e6)
+                for agent, (tokens_in, tokens_out) in parts.config.prices.items()
+            },
+            _reads_plans(parts),
         )
-        supervisor = Supervisor(fleet, world, watch, intent, once=once)
+        asked = predicates.Predicates(
+            parts.state_dir, parts.repository.top, predicates.with_installed(parts.config.predicates)
+        )
+        predicates.keep(asked)
+        supervisor = Supervisor(fleet, world, watch, intent, once=once, predicates=asked)
         with progress.shown(parts, fleet, supervisor, on=shown), _signals(supervisor), _door(parts, supervisor):
             return _tick_until_over(fleet, supervisor, stays)
     finally:
         watch.close()
+
+
+def _reads_plans(parts: wiring.Parts) -> Callable[[str], cmd.AddPlan | str]:
+    """How the plan of a schedule is read: as by `ganger run`, but nobody is asked to agree to its commands."""
+
+    def read(path: str) -> cmd.AddPlan | str:
+        try:
+            plan, _ = wiring.usable_plan(parts, Path(path))
+            _check_agents(parts, plan)
+        except UsageError as error:
+            return error.message
+        if wiring.require_trust(parts, (plan,)):
+            return f"nobody has agreed to the commands of {path} as they are now"
+        return wiring.add_plan(plan)
+
+    return read
 
 
 def _recovered(hub: Hub) -> Hub:
@@ -182,10 +286,10 @@ def _clear_scratch(state_dir: Path) -> None:
 
 def _tick_until_over(fleet: Fleet, supervisor: Supervisor, stays: bool) -> StopReason:
     host = os.uname().nodename
-    fleet.submit(cmd.RecordSupervisor(os.getpid(), host, __version__), ACTOR)
+    fleet.take_over(os.getpid(), host, __version__)
     supervisor.stays = stays
     reason = supervisor.run()
-    fleet.submit(cmd.RecordSupervisor(os.getpid(), host, __version__, reason.value), ACTOR)
+    fleet.submit(cmd.RecordSupervisor(os.getpid(), host, __version__, reason.value), fleet.acts_as)
     if supervisor.cut_off:
         tell("left while checks were running; the next supervisor runs them again")
         sys.stdout.flush()
@@ -203,7 +307,7 @@ def _signals(supervisor: Supervisor) -> Iterator[None]:
             supervisor.leave = True
         else:
             tell("\nending the night: stopping the workers and keeping their work (again: leave them running)")
-        supervisor.intent = Intent(False, number == signal.SIGINT, supervisor.intent.plan, supervisor.intent.once)
+        supervisor.intent = replace(supervisor.intent, offer=False, stop=number == signal.SIGINT)
         supervisor.waker.wake()
 
     before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -218,7 +322,7 @@ def _signals(supervisor: Supervisor) -> Iterator[None]:
 def _door(parts: wiring.Parts, supervisor: Supervisor) -> Iterator[None]:
     def told(message: Tell) -> None:
         if message.what == "down":
-            supervisor.intent = Intent(False, message.now, supervisor.intent.plan, supervisor.intent.once)
+            supervisor.intent = replace(supervisor.intent, offer=False, stop=message.now)
             supervisor.leave = not message.now
             supervisor.stays = False
         supervisor.waker.wake()
@@ -230,75 +334,13 @@ def _door(parts: wiring.Parts, supervisor: Supervisor) -> Iterator[None]:
         door.close()
 
 
-def _farewell(parts: wiring.Parts, reason: StopReason) -> None:
-    """Say how the night ended and where the report is."""
-    reader = Reader(parts.state_dir / place.JOURNAL)
-    try:
-        counts, questions = reader.counts(wall_ms()), len(reader.questions())
-        total = sum(counts.values()) - counts.get("withdrawn", 0)
-        say(f"{reason.value}: {counts.get('landed', 0)} of {plural(total, 'item')} landed on {parts.policy.target}")
-        if counts.get("given_up"):
-            say(f"{plural(counts['given_up'], 'item')} given up: the report says why")
-        if questions:
-            say(f"{plural(questions, 'question')} for you: ganger inbox")
-        _report(parts, reader)
-    finally:
-        reader.close()
-
-
-def _report(parts: wiring.Parts, reader: Reader) -> None:
-    """Write the report; what hinders that takes nothing away from how the night ended."""
-    from ganger.report.html import write
-
-    try:
-        path = write(reader, parts.state_dir, parts.state_dir / "reports" / "report.html")
-    except OSError as error:
-        tell(f"the report could not be written: {error.strerror}; ganger report tries again")
-    else:
-        say(f"report: {path}")
-
-
-def _dry_run(parts: wiring.Parts, plan: Plan) -> int:
-    """Say what the first tick would offer, and why not the rest; nothing is written anywhere."""
-    state = _state_with(parts, plan)
-    room = parts.policy.workers_max - state.workers_busy
-    intent, offered, others = Intent(plan=plan.id), 0, []
-    for found in pick(state, room, wall_ms(), parts.policy, intent):
-        if found.refusal is None:
-            offered += 1
-            say(f"start {found.item.spec.id}: {found.item.spec.title} [{found.item.spec.agent}]")
-        else:
-            others.append(f"later {found.item.spec.id}: {found.refusal.reason}")
-    for item in state.items.values():
-        if item.spec.plan == plan.id and state.unmet(item.spec) and not item.landed:
-            others.append(f"later {item.spec.id}: waits for {', '.join(state.unmet(item.spec))}")
-    for line in others:
-        say(line)
-    say(f"{offered} of {plural(len(plan.items), 'item')} would be started now; nothing was changed")
-    return YES
-
-
-def _state_with(parts: wiring.Parts, plan: Plan) -> State:
-    journal = parts.state_dir / place.JOURNAL
-    state = State(rules=parts.policy.paths)
-    if journal.exists():
-        store = Store(journal, parts.policy.paths)
-        state = store.catch_up()
-        store.close()
-    decided = decide(state, wiring.add_plan(plan), wall_ms(), parts.policy)
-    if isinstance(decided, Refusal):
-        raise UsageError(f"plan {plan.id}: {decided.reason}", decided.way)
-    for event in decided:
-        evolve(state, Entry(Seq(state.seq + 1), wall_ms(), "dry-run", event))
-    return state
-
-
 @click.command()
 @click.argument("plan_files", metavar="[PLAN]...", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--trust", "trusted", is_flag=True, help="Agree to the commands of ganger.toml and the plans.")
 @click.option("--foreground", is_flag=True, hidden=True)
+@as_json
 @click.pass_obj
-def up(app: App, plan_files: tuple[Path, ...], trusted: bool, foreground: bool) -> int:
+def up(app: App, plan_files: tuple[Path, ...], trusted: bool, foreground: bool, as_json: bool) -> int:
     """Start a supervisor in the background, which works through all plans and stays until `ganger down`.
 
     The plans named are added first; with a supervisor already up, that is all that happens.
@@ -321,32 +363,42 @@ def up(app: App, plan_files: tuple[Path, ...], trusted: bool, foreground: bool) 
     if not supervised:
         with _fleet(parts):
             pass
-    for plan in plans:
-        _add(parts, plan)
-    if supervised:
-        say(f"already up: {wiring.holder(parts.state_dir)}")
+    added = [_add(parts, plan) for plan in plans]
+    log = parts.state_dir / "supervisor.log"
+    pid = 0 if supervised else _start_background(app, parts, log)
+    if as_json:
+        by = wiring.holder(parts.state_dir)
+        value = {"up": True, "started": not supervised, "pid": pid, "by": by, "log": str(log)}
+        plan_rows = [{"plan": plan.id, "changed": change} for plan, change in zip(plans, added, strict=True)]
+        say_json("ganger.up", {**value, "plans": plan_rows})
         return YES
-    return _start_background(app, parts)
+    for plan, change in zip(plans, added, strict=True):
+        say(f"plan {plan.id}: {plural(len(plan.items), 'item')}, {'changed' if change else 'as it was'}")
+    say(f"already up: {wiring.holder(parts.state_dir)}" if supervised else f"up: supervisor {pid}, log {log}")
+    return YES
 
 
-def _add(parts: wiring.Parts, plan: Plan) -> None:
+def _add(parts: wiring.Parts, plan: Plan) -> bool:
+    """Make the fleet's items those of the plan; whether that changed anything."""
     reply = submit(parts.state_dir, wiring.add_plan(plan), wiring.person())
     if isinstance(reply, Refusal):
         raise UsageError(f"plan {plan.id}: {reply.reason}", reply.way)
-    changed = len(reply.events) if isinstance(reply, Accepted) else 0
-    say(f"plan {plan.id}: {plural(len(plan.items), 'item')}, {'changed' if changed else 'as it was'}")
+    return bool(reply.events)
 
 
-def _start_background(app: App, parts: wiring.Parts) -> int:
+def _start_background(app: App, parts: wiring.Parts, log: Path) -> int:
+    """Start a supervisor and wait until it holds the fleet; its process id. NotUp when it does not."""
     argv = [sys.executable, "-m", "ganger", "-C", str(app.start.resolve()), "--state-dir", str(parts.state_dir)]
-    log = parts.state_dir / "supervisor.log"
     pid = start_detached((*argv, "up", "--foreground"), os.environ, log)
     if not _wait_until(lambda: wiring.is_supervised(parts.state_dir)):
-        tail = log.read_text(errors="replace")[-2000:]
-        tell_error(f"the supervisor did not start; {log} ends with:\n{tail}")
-        return NO
-    say(f"up: supervisor {pid}, log {log}")
-    return YES
+        raise NotUp(f"the supervisor did not start; {log} ends with:\n{log.read_text(errors='replace')[-2000:]}")
+    return pid
+
+
+class NotUp(GangerError):
+    """A supervisor that was started in the background did not come up."""
+
+    exit_code = NO
 
 
 def _wait_until(holds: Callable[[], bool]) -> bool:
@@ -360,16 +412,23 @@ def _wait_until(holds: Callable[[], bool]) -> bool:
 
 @click.command()
 @click.option("--now", is_flag=True, help="Stop the workers too; their work is kept.")
+@as_json
 @click.pass_obj
-def down(app: App, now: bool) -> int:
-    """End the supervisor. Its workers go on, and the next supervisor finds them; --now stops them first."""
+def down(app: App, now: bool, as_json: bool) -> int:
+    """End the supervisor. Its workers go on, and the next supervisor finds them; --now stops them first.
+
+    Exit status: 0 it is down; 1 none was running.
+    """
     state_dir = app.state_dir()
-    if not wiring.is_supervised(state_dir):
-        tell("no supervisor is running")
-        return NO
-    if not tell_supervisor(state_dir, Tell("down", now)):
+    running = wiring.is_supervised(state_dir)
+    if running and not tell_supervisor(state_dir, Tell("down", now)):
         raise GangerError(f"the supervisor does not answer: {wiring.holder(state_dir)}", "look at supervisor.log")
     while wiring.is_supervised(state_dir):
         time.sleep(0.05)
-    say("down" + ("" if now else "; workers go on, ganger up finds them"))
-    return YES
+    if as_json:
+        say_json("ganger.down", {"was_up": running, "workers_stopped": running and now})
+    elif running:
+        say("down" + ("" if now else "; workers go on, ganger up finds them"))
+    else:
+        tell("no supervisor is running")
+    return YES if running else NO

@@ -6,8 +6,14 @@ import os
 
 import click
 
+from ganger.cli.ending import EXIT_OF, MEANS
+from ganger.cli.kernel import FLEET_EXIT, GATE_EXIT, LIVENESS_EXIT, RECOVERY_EXIT
 from ganger.cli.main import App
+from ganger.cli.options import as_json
 from ganger.cli.output import YES, say_json, table
+from ganger.core.fleet_plan import FleetVerdict
+from ganger.core.loop import Gate, StopReason
+from ganger.core.model import Liveness, Recovery
 from ganger.git.repository import open_repository
 from ganger.service import config as configuration
 
@@ -17,8 +23,17 @@ EXIT_CODES: tuple[tuple[str, str, str], ...] = (
     ("every command", "2", "usage, configuration, plan, repository or state directory are wrong; nothing was changed"),
     ("every command", "70", "a fault of ganger"),
     ("every command", "130", "interrupted"),
-    ("run", "3", "drained: nothing more can be offered, something was given up or is held"),
-    ("run", "5", "blocked: what is left waits for a person"),
+    *(
+        ("run", str(EXIT_OF[reason]), f"{reason}: {MEANS[reason]}")
+        for reason in sorted(StopReason, key=EXIT_OF.__getitem__)
+    ),
+    ("lease", "6", "the lease ran out, ended, or is not yours: its token is another"),
+    ("next", "3", "nothing now, but something is held that another try may cure"),
+    ("next", "5", "nothing is open, or nothing of it goes on by itself"),
+    *(("gate", str(GATE_EXIT[verdict]), verdict.value) for verdict in Gate),
+    *(("fleet-plan", str(FLEET_EXIT[verdict]), verdict.value) for verdict in FleetVerdict),
+    *(("liveness", str(LIVENESS_EXIT[verdict]), verdict.value) for verdict in Liveness),
+    *(("resume-check", str(RECOVERY_EXIT[verdict]), verdict.value) for verdict in Recovery),
 )
 
 
@@ -28,7 +43,7 @@ def config() -> None:
 
 
 @config.command()
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
+@as_json
 @click.pass_obj
 def explain(app: App, as_json: bool) -> int:
     """Show the effective value of every setting, and where it comes from."""
@@ -48,7 +63,7 @@ def explain(app: App, as_json: bool) -> int:
 
 
 @click.command("exit-codes")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
+@as_json
 def exit_codes(as_json: bool) -> int:
     """Print what each exit code means, command by command."""
     if as_json:

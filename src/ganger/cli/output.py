@@ -6,16 +6,35 @@ Imports little: `ganger status` uses it.
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ganger.report.safe import printable
 
+if TYPE_CHECKING:
+    from ganger.core.model import Refusal
+
 YES, NO, USAGE, FIRST, SECOND, BLOCKED, RACE, FAULT, INTERRUPTED = 0, 1, 2, 3, 4, 5, 6, 70, 130
 
-JSON_COLUMNS = {"scope", "kept", "todos", "report", "verdict", "evidence", "options", "runs", "checks", "conflicts"}
+JSON_COLUMNS = {
+    "scope",
+    "kept",
+    "todos",
+    "report",
+    "verdict",
+    "evidence",
+    "options",
+    "runs",
+    "checks",
+    "conflicts",
+    "unreadable",
+    "still_open",
+    "reserved",
+    "classes",
+}
 
 
 def say(text: str = "") -> None:
@@ -43,11 +62,24 @@ def _read(text: str) -> Any:
     return json.loads(text) if text else None
 
 
+def hung_up() -> int:
+    """The exit status when whoever read the output has gone; what is still to be written goes nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return YES
+
+
 def tell_error(message: str, hint: str = "") -> None:
     """Say what is wrong, and after a blank line what to do."""
     tell(f"ganger: {message}")
     if hint:
         tell(f"\n{hint}")
+
+
+def way_forward(refusal: Refusal) -> str:
+    """What to do after a refusal, a line each: its way, what is free instead, and when to ask again."""
+    lines = [refusal.way] if refusal.way else []
+    lines += [f"free now: lane {', '.join(refusal.free)}"] if refusal.free else []
+    return "\n".join([*lines, *([f"ask again at {clock(refusal.again_ms)}"] if refusal.again_ms else [])])
 
 
 def table(rows: Sequence[tuple[str, ...]], head: tuple[str, ...] = ()) -> None:

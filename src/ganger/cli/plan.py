@@ -4,26 +4,34 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import click
+import msgspec
 
+from ganger.cli.control import fleet_at
+from ganger.cli.items import claimed, shown_status, verified
 from ganger.cli.main import App
+from ganger.cli.options import as_json
 from ganger.cli.output import USAGE, YES, plural, say, say_json, table, tell
+from ganger.cli.reply import answered, ask
+from ganger.core import commands as cmd
+from ganger.core.ids import PlanId
 from ganger.errors import UsageError
+from ganger.journal.clock import wall_ms
 from ganger.journal.queries import ItemRow, Reader
-from ganger.journal.store import wall_ms
 from ganger.plans.port import Severity
 from ganger.service import place, wiring
 
 
 @click.group()
 def plan() -> None:
-    """Lint and show plans, and the board of items."""
+    """Lint, show and stop plans, and show the board of items."""
 
 
 @plan.command()
 @click.argument("path", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
+@as_json
 @click.pass_obj
 def lint(app: App, path: Path, as_json: bool) -> int:
     """Report every fault of the plan at PATH at once, each with its line.
@@ -51,13 +59,21 @@ def lint(app: App, path: Path, as_json: bool) -> int:
 
 @plan.command()
 @click.argument("path", type=click.Path(path_type=Path))
+@as_json
 @click.pass_obj
-def show(app: App, path: Path) -> int:
-    """Show the items of the plan at PATH as ganger reads them."""
+def show(app: App, path: Path, as_json: bool) -> int:
+    """Show the items of the plan at PATH as ganger reads them.
+
+    Exit status: 0 it can be run; 2 it cannot: `ganger plan lint` says why.
+    """
     if not path.is_file():
         raise UsageError(f"there is no plan {path}")
     parts = wiring.gather(app.start, os.environ, app.state_override, {})
     found, _ = wiring.usable_plan(parts, path)
+    if as_json:
+        items = [{**msgspec.to_builtins(item.spec), "brief": item.brief, "line": item.line} for item in found.items]
+        say_json("ganger.plan", {"id": found.id, "title": found.title, "digest": found.digest, "items": items})
+        return YES
     say(f"{found.id}: {found.title}\n")
     rows = []
     for item in found.items:
@@ -70,33 +86,67 @@ def show(app: App, path: Path) -> int:
 
 @plan.command()
 @click.argument("plan_id", metavar="[PLAN]", default="")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
+@as_json
 @click.pass_obj
 def board(app: App, plan_id: str, as_json: bool) -> int:
-    """Show every item with what was claimed of it and what was seen."""
+    """Show every item with what its worker claimed and what ganger verified; `!` where these differ.
+
+    Exit status: 0 the board; 2 there is no such plan.
+    """
     reader = Reader(app.state_dir() / place.JOURNAL)
     try:
         items = reader.items(plan_id)
-        if plan_id and not items:
+        if plan_id and not items and reader.plan(plan_id) is None:
             raise UsageError(f"the fleet has no plan {plan_id}", "ganger run FILE adds one")
-        if as_json:
-            rows = [{k: v for k, v in item._asdict().items() if k not in ("brief", "spec")} for item in items]
-            say_json("ganger.board", {"items": rows})
-            return YES
-        rows_shown = [(i.id, _claimed(reader, i), _status(i), str(i.attempts), i.title) for i in items]
-        table(rows_shown, ("ITEM", "CLAIMED", "SEEN", "RUNS", "TITLE"))
+        now_ms = wall_ms()
+        lines = [_line(item, reader, now_ms) for item in items]
     finally:
         reader.close()
+    if as_json:
+        say_json("ganger.board", {"items": lines})
+        return YES
+    shown = [
+        (
+            *(line["id"], line["claimed"], ("! " if line["differs"] else "") + line["verified"], line["seen"]),
+            *(str(line["attempts"]), line["title"]),
+        )
+        for line in lines
+    ]
+    table(shown, ("ITEM", "CLAIMED", "VERIFIED", "STATE", "RUNS", "TITLE"))
     return YES
 
 
-def _status(item: ItemRow) -> str:
-    cooling = item.status == "ready" and item.cool_until_ms > wall_ms()
-    return "cooling" if cooling else item.status
-
-
-def _claimed(reader: Reader, item: ItemRow) -> str:
-    """Whether a worker ever said that the item is done."""
+def _line(item: ItemRow, reader: Reader, now_ms: int) -> dict[str, Any]:
+    """What the board says of an item."""
     runs = reader.runs(item.id) if item.attempts else []
-    said = any(turn.report and '"kind":"done"' in turn.report for run in runs for turn in reader.turns(run.id))
-    return "done" if said else "-"
+    said, found = claimed(reader, runs), verified(item, reader, runs)
+    row = {name: value for name, value in item._asdict().items() if name not in ("brief", "spec")}
+    differs = said == "done" and found not in ("landed", "accepted")
+    return {**row, "seen": shown_status(item, reader, now_ms), "claimed": said, "verified": found, "differs": differs}
+
+
+@plan.command("replan")
+@click.argument("plan_id", metavar="PLAN")
+@as_json
+@click.pass_obj
+def replan(app: App, plan_id: str, as_json: bool) -> int:
+    """Have the planner (loop.planner) asked for new items of PLAN, whatever is left of it.
+
+    Exit status: 0 it will be; 1 it is being asked already, or there is no planner, or no such plan.
+    """
+    reply = ask(fleet_at(app), cmd.ControlPlan(PlanId(plan_id), "replan"))
+    return answered(reply, f"the planner will be asked about {plan_id}", as_json=as_json)
+
+
+@plan.command("stop")
+@click.argument("plan_id", metavar="PLAN")
+@click.option("--reason", default="stopped by hand", help="Why; it is shown wherever its items are.")
+@as_json
+@click.pass_obj
+def stop_plan(app: App, plan_id: str, reason: str, as_json: bool) -> int:
+    """End PLAN: its live runs are stopped, their work is kept, and nothing of it is offered until `ganger resume`.
+
+    Exit status: 0 it is ended; 1 it cannot be in the state it is in.
+    """
+    reply = ask(fleet_at(app), cmd.ControlPlan(PlanId(plan_id), "stop", reason))
+    return answered(reply, f"plan {plan_id} is stopped: ganger resume {plan_id}", as_json=as_json)

@@ -13,13 +13,14 @@ from ganger.core import events as ev
 from ganger.core.model import VerdictKind
 from ganger.journal.queries import LiveRow, Reader
 from ganger.report.safe import printable
+from ganger.report.words import in_words
 from ganger.service.fleet import Fleet
 from ganger.service.place import JOURNAL
 from ganger.service.wiring import Parts
 from ganger.supervisor.loop import Supervisor
 
 REFRESH_S = 0.5
-SETTLED = ("landed", "given_up", "withdrawn", "held")
+SETTLED = ("landed", "finished", "given_up", "withdrawn", "held")
 
 
 @contextmanager
@@ -93,6 +94,14 @@ def describe(entry: ev.Entry) -> str:
             return f"{event.question} answered: {event.choice}"
         case ev.NoteAdded():
             return f"{event.run} notes: {event.text}"
+        case ev.TurnRepeated() | ev.RunFlagged() | ev.RunRewound() | ev.ProviderLimited() | ev.Forbade():
+            return in_words(event)
+        case ev.BreakerOpened() | ev.BreakerClosed() | ev.LeaseGranted() | ev.LeaseEnded():
+            return in_words(event)
+        case ev.PlanPaused() | ev.PlanResumed() | ev.PlanStopped() | ev.PlanSteered() | ev.ScheduleFired():
+            return in_words(event)
+        case ev.ItemAdded():
+            return in_words(event) if event.spec.parent else ""
         case _:
             return ""
 

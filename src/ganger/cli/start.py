@@ -12,6 +12,7 @@ import click
 from msgspec import Struct
 
 from ganger.cli.main import App
+from ganger.cli.options import as_json
 from ganger.cli.output import NO, YES, say, say_json, tell
 from ganger.errors import GangerError, UsageError
 from ganger.git.command import git_program
@@ -27,18 +28,25 @@ LOW_WATER_BYTES = 500 * 1024 * 1024
 @click.command()
 @click.option("--dry-run", is_flag=True, help="Print the file instead of writing it.")
 @click.option("--target", default="", help="The branch that landings move.")
+@as_json
 @click.pass_obj
-def init(app: App, dry_run: bool, target: str) -> int:
+def init(app: App, dry_run: bool, target: str, as_json: bool) -> int:
     """Detect target branch, checks and agents of this repository, and write ganger.toml.
 
     An existing ganger.toml is never overwritten.
+
+    Exit status: 0 it is written, or with --dry-run printed; 2 there is one already, or no repository.
     """
     repository = open_repository(app.start)
     path = repository.top / config.CONFIG_NAME
     found = detect.detect(repository.top)
     text = detect.render_toml(found, target or detect_target(repository))
+    told = {"path": str(path), "checks": dict(found.checks), "agents": list(found.agents), "text": text}
     if dry_run:
-        say(text)
+        if as_json:
+            say_json("ganger.init", {"written": False, **told})
+        else:
+            say(text)
         return YES
     if path.exists():
         raise UsageError(f"{path} is there already", "ganger init --dry-run prints what would be written")
@@ -49,6 +57,9 @@ def init(app: App, dry_run: bool, target: str) -> int:
     except GangerError as error:
         path.unlink()
         raise UsageError(f"what was detected does not load: {error.message}", error.hint) from error
+    if as_json:
+        say_json("ganger.init", {"written": True, **told})
+        return YES
     say(f"wrote {path}")
     say(
         "checks: "
@@ -69,7 +80,7 @@ class Finding(Struct, frozen=True):
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
+@as_json
 @click.option("--fix", is_flag=True, help="Mend what can be mended without asking: rebuild stale tables.")
 @click.pass_obj
 def doctor(app: App, as_json: bool, fix: bool) -> int:
@@ -188,11 +199,14 @@ def _tables(store: Store, parts: wiring.Parts, fix: bool) -> Finding:
 @click.option("--keep", type=click.Path(path_type=Path), help="Work in this new folder and keep it.")
 @click.option("--offline", is_flag=True, help="Use the bundled library instead of one from the package index.")
 @click.option("--workers", type=click.IntRange(1, 64), default=4, help="Most workers at once.")
-def demo(keep: Path | None, offline: bool, workers: int) -> int:
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object for the night, and one for its proof.")
+def demo(keep: Path | None, offline: bool, workers: int, as_json: bool) -> int:
     """Run a whole night on a real library: honest codemods, and agents that lie, crash, hang and ask.
 
     No model and no account is needed. Prints where the report is.
+
+    Exit status: 0 everything came out as it must; 1 it did not.
     """
     from ganger.cli.demo.night import run_demo
 
-    return run_demo(keep, offline=offline, workers=workers)
+    return run_demo(keep, offline=offline, workers=workers, as_json=as_json)

@@ -5,20 +5,27 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
-from ganger.cli.output import USAGE, YES, plural, say, say_json, span, table, tell, tell_error
+from ganger.cli.output import USAGE, YES, clock, hung_up, plain, plural, say, say_json, span, table, tell, tell_error
 from ganger.errors import GangerError
-from ganger.journal.queries import LiveRow, Reader
+from ganger.journal.queries import BreakerRow, LeaseRow, LiveRow, PlanRow, Reader, WindowRow
 from ganger.service.place import JOURNAL, state_dir
 
 HELP = """Usage: ganger status [-C DIR] [--state-dir DIR] [--json]
 
-Show what runs, what waits for you, and how far the fleet is. Reads the projections only.
+Show what runs, what waits for you, what holds the fleet back, and how far it is. Reads the projections only.
 
 Exit status: 0 there is a fleet; 2 there is none, or it cannot be read.
 """
-ORDER = ("running", "ready", "cooling", "waiting", "held", "given_up", "landed")
+SHOWN_OF_RUN = ("asking", "repeating", "recovering", "rewinding")
+"""States of a live run that a person wants to know of, instead of `running`."""
+ORDER = (
+    *("running", *SHOWN_OF_RUN, "ready", "cooling", "waiting", "held"),
+    *("given_up", "finished", "landed"),
+)
 SUPERVISOR_LOCK = "supervisor.lock"
 
 
@@ -41,6 +48,9 @@ def main(args: list[str]) -> int:
             return USAGE
     try:
         show(state_dir(start, os.environ, override), as_json=as_json)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return hung_up()
     except GangerError as error:
         tell_error(error.message, error.hint)
         return error.exit_code
@@ -51,15 +61,56 @@ def show(fleet_dir: Path, *, as_json: bool) -> None:
     """Print the status of the fleet in `fleet_dir`."""
     reader = Reader(fleet_dir / JOURNAL)
     try:
-        now_ms = time.time_ns() // 1_000_000
-        counts, live = reader.counts(now_ms), reader.live()
-        questions, supervised = len(reader.questions()), is_locked(fleet_dir)
-        if as_json:
-            _say_json(counts, live, questions, supervised, reader.last_seq())
-        else:
-            _say_text(counts, live, questions, supervised, now_ms)
+        seen = _look(reader, is_locked(fleet_dir))
     finally:
         reader.close()
+    if as_json:
+        _say_json(seen)
+    else:
+        _say_text(seen)
+
+
+class _Seen(NamedTuple):
+    """What there is to say of a fleet."""
+
+    now_ms: int
+    supervised: bool
+    seq: int
+    counts: dict[str, int]
+    live: list[LiveRow]
+    questions: int
+    leases: list[LeaseRow]
+    breakers: list[BreakerRow]
+    windows: list[WindowRow]
+    plans: list[PlanRow]
+    """Those that are paused or stopped."""
+
+
+def _look(reader: Reader, supervised: bool) -> _Seen:
+    now_ms = time.time_ns() // 1_000_000
+    live = reader.live()
+    return _Seen(
+        now_ms=now_ms,
+        supervised=supervised,
+        seq=reader.last_seq(),
+        counts=_told_apart(reader.counts(now_ms), live),
+        live=live,
+        questions=len(reader.questions()),
+        leases=reader.leases(now_ms),
+        breakers=reader.breakers(),
+        windows=reader.windows(now_ms),
+        plans=[plan for plan in reader.plans() if plan.state != "active"],
+    )
+
+
+def _told_apart(counts: dict[str, int], live: list[LiveRow]) -> dict[str, int]:
+    """Count items whose live run waits for something apart from those that run."""
+    found = dict(counts)
+    for row in live:
+        if row.status in SHOWN_OF_RUN and found.get("running"):
+            found["running"] -= 1
+            found[row.status] = found.get(row.status, 0) + 1
+    return {status: count for status, count in found.items() if count}
 
 
 def is_locked(fleet_dir: Path) -> bool:
@@ -79,30 +130,56 @@ def is_locked(fleet_dir: Path) -> bool:
     return False
 
 
-def _say_json(counts: dict[str, int], live: list[LiveRow], questions: int, supervised: bool, seq: int) -> None:
+def _say_json(seen: _Seen) -> None:
     say_json(
         "ganger.status",
         {
-            "supervised": supervised,
-            "items": counts,
-            "questions": questions,
-            "seq": seq,
-            "runs": [row._asdict() for row in live],
+            "supervised": seen.supervised,
+            "items": seen.counts,
+            "questions": seen.questions,
+            "seq": seen.seq,
+            "runs": [plain(row) for row in seen.live],
+            "leases": [plain(row) for row in seen.leases],
+            "breakers": [plain(row) for row in seen.breakers],
+            "windows": [plain(row) for row in seen.windows],
+            "plans": [{"id": row.id, "state": row.state, "reason": row.reason} for row in seen.plans],
         },
     )
 
 
-def _say_text(counts: dict[str, int], live: list[LiveRow], questions: int, supervised: bool, now_ms: int) -> None:
-    total = sum(count for status, count in counts.items() if status != "withdrawn")
-    shown = [f"{counts[status]} {status.replace('_', ' ')}" for status in ORDER if counts.get(status)]
+def _say_text(seen: _Seen) -> None:
+    total = sum(count for status, count in seen.counts.items() if status != "withdrawn")
+    shown = [f"{seen.counts[status]} {status.replace('_', ' ')}" for status in ORDER if seen.counts.get(status)]
     say(f"{plural(total, 'item')}: {', '.join(shown) or 'none'}")
-    say("supervisor: " + ("running" if supervised else "none (ganger run PLAN, or ganger up)"))
-    rows = [(row.run, row.status, span(now_ms - row.granted_ms), row.agent, row.question or row.title) for row in live]
+    say("supervisor: " + ("running" if seen.supervised else "none (ganger run PLAN, or ganger up)"))
+    for line in _held_back(seen):
+        say(line)
+    rows = [
+        (row.run, _does(row), span(seen.now_ms - row.granted_ms), row.agent, row.question or row.title)
+        for row in seen.live
+    ]
     if rows:
         say()
         table(rows, ("RUN", "STATE", "FOR", "AGENT", "ABOUT"))
-    if questions:
+    if seen.questions:
         say()
-        say(f"{plural(questions, 'question')} for you: ganger inbox")
-    elif not live and not total:
+        say(f"{plural(seen.questions, 'question')} for you: ganger inbox")
+    elif not seen.live and not total:
         tell("no items yet: ganger run PLAN")
+
+
+def _does(row: LiveRow) -> str:
+    return "working, spinning" if row.status == "working" and row.liveness == "spinning" else row.status
+
+
+def _held_back(seen: _Seen) -> Iterator[str]:
+    """What holds the fleet back, a line each."""
+    for plan in seen.plans:
+        yield f"plan {plan.id} is {plan.state}" + (f": {plan.reason}" if plan.reason else "")
+    for lease in seen.leases:
+        what = f"lane {lease.lane}" if lease.lane else ", ".join(plain(lease)["scope"])
+        yield f"{lease.id} ({lease.holder}) holds {what} for {span(lease.expires_ms - seen.now_ms)} more"
+    for breaker in seen.breakers:
+        yield f"{breaker.key} is not tried until {clock(breaker.until_ms)}: {breaker.reason}"
+    for window in seen.windows:
+        yield f"provider {window.provider} refuses until {clock(window.until_ms)}: {window.reason}"

@@ -13,13 +13,20 @@ from pathlib import Path
 import click
 import msgspec
 
-from ganger.cli.output import NO, YES, say, tell, tell_error
+from ganger.cli.options import as_json
+from ganger.cli.output import NO, YES, say, say_json, tell, tell_error
+from ganger.cli.reply import answered
 from ganger.core import commands as cmd
-from ganger.core.ids import RunId, Token, is_run_id
-from ganger.core.model import Outcome, Refusal, Todo
+from ganger.core.admission import admit_write
+from ganger.core.events import ItemAdded
+from ganger.core.ids import RunId, Seq, Token, is_run_id
+from ganger.core.model import Lease, LeaseMode, Outcome, Refusal, RefusalCode, Todo
 from ganger.errors import UsageError
-from ganger.service.door import submit
-from ganger.service.fleet import Reply
+from ganger.journal.clock import wall_ms
+from ganger.journal.queries import Reader
+from ganger.service.door import kept_policy, submit
+from ganger.service.fleet import Accepted, Reply
+from ganger.service.place import JOURNAL
 
 TODO_BYTES_MAX = 64_000
 
@@ -45,23 +52,23 @@ def _clean(text: str) -> str:
     return os.fsencode(text).decode("utf-8", "backslashreplace")
 
 
-def _answered(reply: Reply, accepted: str) -> int:
-    if isinstance(reply, Refusal):
-        tell_error(f"refused ({reply.code}): {reply.reason}", reply.way)
-        return NO
-    say(accepted)
-    return YES
-
-
 @click.command("my-work")
-def my_work() -> int:
-    """Print the brief of this run again: what to do, its limits, what was wrong before, the answers."""
+@as_json
+def my_work(as_json: bool) -> int:
+    """Print the brief of this run again: what to do, its limits, what was wrong before, the answers.
+
+    Exit status: 0 there it is; 1 there is none yet.
+    """
     me = _Me()
     turns = sorted((me.state_dir / "runs" / me.run).glob("turn-*/brief.*.md"), key=lambda path: path.stat().st_mtime)
     if not turns:
         tell_error(f"{me.run} has no brief yet")
         return NO
-    say(turns[-1].read_text(encoding="utf-8"))
+    brief = turns[-1].read_text(encoding="utf-8")
+    if as_json:
+        say_json("ganger.my-work", {"run": me.run, "brief": brief})
+    else:
+        say(brief)
     return YES
 
 
@@ -81,10 +88,19 @@ def my_work() -> int:
     default="clear",
     help="Whether it was clear what was wanted.",
 )
+@as_json
 def done(
-    summary: str, outcome: str, evidence: tuple[str, ...], recommended: tuple[str, ...], scope_confidence: str
+    summary: str,
+    outcome: str,
+    evidence: tuple[str, ...],
+    recommended: tuple[str, ...],
+    scope_confidence: str,
+    as_json: bool,
 ) -> int:
-    """Say that the item is done. Commit first: your commits are checked, not your words."""
+    """Say that the item is done. Commit first: your commits are checked, not your words.
+
+    Exit status: 0 it is taken; 1 refused, as when the run has ended or has spoken already.
+    """
     me = _Me()
     reply = me.submit(
         cmd.ReportDone(
@@ -97,7 +113,7 @@ def done(
             scope_confidence=scope_confidence,
         )
     )
-    return _answered(reply, "reported: end your turn now, ganger checks your commits")
+    return answered(reply, "reported: end your turn now, ganger checks your commits", as_json=as_json)
 
 
 @click.command()
@@ -105,36 +121,53 @@ def done(
 @click.option("--option", "options", multiple=True, help="A possible answer; at most four.")
 @click.option("--recommend", default="", help="The option you would choose.")
 @click.option("--risk", default="", help="What can go wrong.")
-def ask(question: str, options: tuple[str, ...], recommend: str, risk: str) -> int:
-    """Ask a person, and end the turn: the answer comes with the next one."""
+@as_json
+def ask(question: str, options: tuple[str, ...], recommend: str, risk: str, as_json: bool) -> int:
+    """Ask a person, and end the turn: the answer comes with the next one.
+
+    Exit status: 0 it is taken; 1 refused, as when the run has ended or has spoken already.
+    """
     me = _Me()
     choices = tuple(map(_clean, options))
     command = cmd.AskQuestion(me.run, me.token, _clean(question), choices, _clean(recommend), _clean(risk))
-    return _answered(me.submit(command), "asked: end your turn now, the answer comes with the next one")
+    return answered(me.submit(command), "asked: end your turn now, the answer comes with the next one", as_json=as_json)
 
 
 @click.command()
 @click.argument("reason")
-def fail(reason: str) -> int:
-    """Give up on the item and say why. What you did is kept."""
+@as_json
+def fail(reason: str, as_json: bool) -> int:
+    """Give up on the item and say why. What you did is kept.
+
+    Exit status: 0 it is taken; 1 refused, as when the run has ended or has spoken already.
+    """
     me = _Me()
-    return _answered(me.submit(cmd.ReportFail(me.run, me.token, _clean(reason))), "reported: end your turn now")
+    return answered(
+        me.submit(cmd.ReportFail(me.run, me.token, _clean(reason))), "reported: end your turn now", as_json=as_json
+    )
 
 
 @click.command()
 @click.argument("text")
-def note(text: str) -> int:
-    """Say something to be shown to a person. Nobody acts on it."""
+@as_json
+def note(text: str, as_json: bool) -> int:
+    """Say something to be shown to a person. Nobody acts on it.
+
+    Exit status: 0 it is taken; 1 refused, as when the run has ended or has spoken already.
+    """
     me = _Me()
-    return _answered(me.submit(cmd.AddNote(me.run, me.token, _clean(text))), "noted")
+    return answered(me.submit(cmd.AddNote(me.run, me.token, _clean(text))), "noted", as_json=as_json)
 
 
 @click.command()
 @click.argument("board", required=False)
-def todos(board: str | None) -> int:
+@as_json
+def todos(board: str | None, as_json: bool) -> int:
     """Replace the progress board with BOARD, or with what stdin holds.
 
     BOARD is JSON: [{"text": "…", "state": "pending|in_progress|completed"}, …], at most 12 lines are kept.
+
+    Exit status: 0 it is taken; 1 refused, as when the run has ended or has spoken already.
     """
     me = _Me()
     text = board if board is not None else sys.stdin.read(TODO_BYTES_MAX)
@@ -144,4 +177,52 @@ def todos(board: str | None) -> int:
         raise UsageError(f"the board is not what it should be: {error}", "ganger todos --help") from error
     if len(lines) > cmd.TODOS_MAX:
         tell(f"only the first {cmd.TODOS_MAX} of {len(lines)} are kept")
-    return _answered(me.submit(cmd.SetTodos(me.run, me.token, lines)), "the board is replaced")
+    return answered(me.submit(cmd.SetTodos(me.run, me.token, lines)), "the board is replaced", as_json=as_json)
+
+
+@click.command("follow-up")
+@click.option("--title", required=True, help="What is to be done, on one line.")
+@click.option("--brief", required=True, help="What whoever does it must know.")
+@click.option("--scope", multiple=True, required=True, help="A path pattern it would change; repeatable.")
+@as_json
+def follow_up(title: str, brief: str, scope: tuple[str, ...], as_json: bool) -> int:
+    """File work that you came upon as an item of its own; yours stays as it is.
+
+    A planner's items are offered to workers at once, those of any other worker wait for a person.
+
+    Exit status: 0 it is taken; 1 refused, as when the run has ended or has spoken already.
+    """
+    me = _Me()
+    command = cmd.FileFollowUp(me.run, me.token, _clean(title), _clean(brief), tuple(map(_clean, scope)))
+    reply = me.submit(command)
+    added = (
+        [event.spec.id for event in reply.events if isinstance(event, ItemAdded)] if isinstance(reply, Accepted) else []
+    )
+    return answered(reply, f"filed as {', '.join(added)}", as_json=as_json, unchanged="filed already")
+
+
+@click.command("may-write")
+@click.argument("path")
+@as_json
+def may_write(path: str, as_json: bool) -> int:
+    """Ask whether this run may write PATH, relative to the repository's top; writes nothing and promises nothing.
+
+    Exit status: 0 it may; 1 it may not, with the reason.
+    """
+    me = _Me()
+    reader = Reader(me.state_dir / JOURNAL)
+    try:
+        row = reader.run(me.run)
+    finally:
+        reader.close()
+    rules = kept_policy(me.state_dir).paths
+    if row is None or row.ended_ms or row.token != me.token:
+        refusal = Refusal(RefusalCode.stale_token, f"run {me.run} is not live with this token", "stop working on it")
+    else:
+        scope = msgspec.json.decode(row.scope, type=tuple[str, ...])
+        lease = Lease(me.token, scope, LeaseMode(row.mode), row.expires_ms)
+        found = admit_write(lease, _clean(path), wall_ms(), rules)
+        if found is None:
+            return answered(Accepted(Seq(row.token)), "", as_json=as_json, unchanged=f"{_clean(path)} may be written")
+        refusal = found
+    return answered(refusal, "", as_json=as_json)

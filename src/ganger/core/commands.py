@@ -6,8 +6,22 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
-from ganger.core.ids import Commit, ItemId, PlanId, QuestionId, RunId, Token
-from ganger.core.model import CheckResult, EndKind, Evidence, ItemSpec, Outcome, RefusalCode, Todo, WorkerId
+from ganger.core.ids import Commit, ItemId, LeaseId, PlanId, QuestionId, RunId, Token
+from ganger.core.model import (
+    Again,
+    CheckResult,
+    EndKind,
+    Evidence,
+    ItemSpec,
+    LeaseMode,
+    Liveness,
+    Outcome,
+    RecoveryFacts,
+    RefusalCode,
+    Todo,
+    Usage,
+    WorkerId,
+)
 
 NOTE_CHARS_MAX = 4_000
 SUMMARY_CHARS_MAX = 20_000
@@ -27,6 +41,10 @@ class AddPlan(Request, frozen=True):
     digest: str
     items: tuple[tuple[ItemSpec, str], ...]
     """Each item with its brief, in the plan's order."""
+    unreadable: tuple[tuple[str, str], ...] = ()
+    """What the source holds that could not be made an item: where it stands, and why."""
+    still_open: tuple[ItemId, ...] = ()
+    """Items that the tracker calls open; empty where the source keeps no such state."""
 
 
 class GrantRun(Request, frozen=True):
@@ -34,6 +52,171 @@ class GrantRun(Request, frozen=True):
 
     item: ItemId
     base: Commit
+    repo: str = ""
+    """Identity of the repository that `base` was read from."""
+    clean: bool = True
+    """Whether the target is checked out without uncommitted changes, or not checked out."""
+    force: str = ""
+    """The person who wants it although it is refused; empty: nobody."""
+
+
+class AcquireLease(Request, frozen=True):
+    """Hold a lane or a scope for somebody whom ganger did not start."""
+
+    holder: str
+    lane: str = ""
+    """A lane's name; empty when `scope` says what is wanted."""
+    scope: tuple[str, ...] = ()
+    mode: LeaseMode = LeaseMode.exclusive
+    ttl_ms: int = 600_000
+    autopick: bool = False
+    """Whether another lane will do when this one is busy; the holder must use the one it is given."""
+    force: str = ""
+
+
+class RenewLease(Request, frozen=True):
+    """Hold a lease for longer."""
+
+    lease: LeaseId
+    token: Token
+    ttl_ms: int
+
+
+class ReleaseLease(Request, frozen=True):
+    """Give a lease back; `force` names the person who takes away somebody else's."""
+
+    lease: LeaseId
+    token: Token
+    force: str = ""
+
+
+class SweepLeases(Request, frozen=True):
+    """Note the leases that have run out."""
+
+
+class AskPlanner(Request, frozen=True):
+    """Have the planner asked for new items of a plan, because nothing is left of it."""
+
+    plan: PlanId
+
+
+class FileFollowUp(Request, frozen=True):
+    """A worker files work it came upon as an item of its own."""
+
+    run: RunId
+    token: Token
+    title: str
+    brief: str
+    scope: tuple[str, ...]
+
+
+class RepeatTurn(Request, frozen=True):
+    """Give a run another turn although its worker did not report."""
+
+    run: RunId
+    token: Token
+    turn: int
+    why: Again
+    reason: str
+
+
+class RecordRecovery(Request, frozen=True):
+    """Hand in what is left of a run whose worker vanished; it is judged at once."""
+
+    run: RunId
+    token: Token
+    turn: int
+    facts: RecoveryFacts
+
+
+class FlagRun(Request, frozen=True):
+    """Note that a worker's liveness has changed."""
+
+    run: RunId
+    token: Token
+    liveness: Liveness
+    reason: str
+
+
+class RecordUsage(Request, frozen=True):
+    """Hand in what a turn has spent so far, all of it."""
+
+    run: RunId
+    token: Token
+    turn: int
+    usage: Usage
+
+
+class RecordLimit(Request, frozen=True):
+    """Note that a run's provider refuses; `until_ms` is 0 when nobody knows until when."""
+
+    run: RunId
+    token: Token
+    until_ms: int
+    reason: str
+
+
+class RewindRun(Request, frozen=True):
+    """Put a run's workspace back to a checkpoint; `note` says what is not to be tried again."""
+
+    run: RunId
+    commit: Commit
+    note: str
+    by: str
+
+
+class RecordRewind(Request, frozen=True):
+    """Note that the workspace holds the checkpoint's bytes."""
+
+    run: RunId
+    token: Token
+    commit: Commit
+
+
+class ControlPlan(Request, frozen=True):
+    """Pause, resume, stop or steer a plan, or have its planner asked."""
+
+    plan: PlanId
+    verb: str
+    """`pause`, `resume`, `stop`, `steer` or `replan`."""
+    text: str = ""
+    """The reason of a stop, or the direction to steer in."""
+
+
+class SetSchedule(Request, frozen=True):
+    """Have a plan file read again at set times; `every_ms` is 0 for once."""
+
+    name: str
+    path: str
+    every_ms: int
+    next_ms: int
+
+
+class RecordFiring(Request, frozen=True):
+    """Note that the plan of a schedule was read."""
+
+    name: str
+    outcome: str
+
+
+class DropSchedule(Request, frozen=True):
+    """Forget a schedule."""
+
+    name: str
+
+
+class CloseBreaker(Request, frozen=True):
+    """Have something tried again although it failed so often."""
+
+    key: str
+
+
+class RecordPruning(Request, frozen=True):
+    """Note that kept files of an ended run went into the trash."""
+
+    run: RunId
+    classes: tuple[str, ...]
+    unreviewed: bool
 
 
 class RecordWait(Request, frozen=True):
@@ -43,6 +226,8 @@ class RecordWait(Request, frozen=True):
     code: RefusalCode
     reason: str
     holder: str = ""
+    again_ms: int = 0
+    """Before this instant it is not asked about again."""
 
 
 class RecordStart(Request, frozen=True):
@@ -198,6 +383,25 @@ class RecordSupervisor(Request, frozen=True):
 Command: TypeAlias = (
     AddPlan
     | GrantRun
+    | AcquireLease
+    | RenewLease
+    | ReleaseLease
+    | SweepLeases
+    | AskPlanner
+    | FileFollowUp
+    | RepeatTurn
+    | RecordRecovery
+    | FlagRun
+    | RecordUsage
+    | RecordLimit
+    | RewindRun
+    | RecordRewind
+    | ControlPlan
+    | SetSchedule
+    | RecordFiring
+    | DropSchedule
+    | CloseBreaker
+    | RecordPruning
     | RecordWait
     | RecordStart
     | RecordExit
@@ -216,5 +420,5 @@ Command: TypeAlias = (
     | RetryItem
     | RecordSupervisor
 )
-WorkerCommand: TypeAlias = ReportDone | ReportFail | AskQuestion | AddNote | SetTodos
+WorkerCommand: TypeAlias = ReportDone | ReportFail | AskQuestion | AddNote | SetTodos | FileFollowUp
 """What a worker may ask for: nothing here changes policy, another run, or what is accepted."""

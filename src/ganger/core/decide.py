@@ -4,12 +4,27 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
+from msgspec.structs import replace
+
 from ganger.core import commands as cmd
 from ganger.core import events as ev
-from ganger.core import landing, lifecycle
-from ganger.core.admission import admit
+from ganger.core import landing, leases, lifecycle, program, recovery
+from ganger.core.admission import FORCEABLE, admit, permit_refusal, refusals, wanted_by
+from ganger.core.breaker import moved_by_evidence
+from ganger.core.budget import in_full, overspent, reservation
+from ganger.core.facts import Item
 from ganger.core.ids import ItemId, run_id
-from ganger.core.model import EndKind, ItemSpec, Question, QuestionKind, Refusal, RefusalCode, VerdictKind
+from ganger.core.model import (
+    PLANNER,
+    EndKind,
+    ItemSpec,
+    Question,
+    QuestionKind,
+    Refusal,
+    RefusalCode,
+    Usage,
+    VerdictKind,
+)
 from ganger.core.policy import Policy
 from ganger.core.state import State
 from ganger.core.verdict import judge
@@ -25,6 +40,44 @@ def decide(state: State, command: cmd.Command, now_ms: int, policy: Policy) -> D
             return _add_plan(state, command)
         case cmd.GrantRun():
             return _grant(state, command, now_ms, policy)
+        case cmd.AcquireLease():
+            return leases.decide_acquire(state, command, now_ms, policy)
+        case cmd.RenewLease():
+            return leases.decide_renew(state, command, now_ms)
+        case cmd.ReleaseLease():
+            return leases.decide_release(state, command)
+        case cmd.SweepLeases():
+            return leases.decide_sweep(state, now_ms)
+        case cmd.AskPlanner():
+            return program.decide_planner(state, command, policy)
+        case cmd.FileFollowUp():
+            return program.decide_follow_up(state, command, policy)
+        case cmd.RepeatTurn():
+            return recovery.decide_repeat(state, command)
+        case cmd.RecordRecovery():
+            return recovery.decide_recovery(state, command)
+        case cmd.FlagRun():
+            return _flag(state, command)
+        case cmd.RecordUsage():
+            return _usage(state, command)
+        case cmd.RecordLimit():
+            return recovery.decide_limit(state, command, now_ms, policy)
+        case cmd.RewindRun():
+            return recovery.decide_rewind(state, command)
+        case cmd.RecordRewind():
+            return recovery.decide_rewound(state, command)
+        case cmd.ControlPlan():
+            return program.decide_control(state, command, policy)
+        case cmd.SetSchedule():
+            return program.decide_schedule(state, command, now_ms)
+        case cmd.RecordFiring():
+            return program.decide_firing(state, command, now_ms)
+        case cmd.DropSchedule():
+            return program.decide_drop(state, command)
+        case cmd.CloseBreaker():
+            return _close_breaker(state, command)
+        case cmd.RecordPruning():
+            return _prune(state, command)
         case cmd.RecordWait():
             return _wait(state, command)
         case cmd.RecordStart():
@@ -46,7 +99,7 @@ def decide(state: State, command: cmd.Command, now_ms: int, policy: Policy) -> D
         case cmd.AnswerQuestion():
             return _answer(state, command)
         case cmd.RecordEvidence():
-            return _evidence(state, command, policy)
+            return _evidence(state, command, now_ms, policy)
         case cmd.RecordTrain():
             return landing.decide_train(state, command, now_ms, policy)
         case cmd.RecordLanding():
@@ -62,15 +115,26 @@ def decide(state: State, command: cmd.Command, now_ms: int, policy: Policy) -> D
 
 
 def _add_plan(state: State, command: cmd.AddPlan) -> Decision:
-    if state.plans.get(command.plan) == command.digest:
+    present = state.plans.get(command.plan)
+    if present is not None and present.digest == command.digest and present.still_open == command.still_open:
         return ()
     wanted = {spec.id for spec, _ in command.items}
     refusal = _plan_refusal(state, command, wanted)
     if refusal is not None:
         return refusal
-    events: list[ev.Event] = [ev.PlanAdded(command.plan, command.title, command.path, command.digest)]
+    events: list[ev.Event] = [
+        ev.PlanAdded(
+            plan=command.plan,
+            title=command.title,
+            path=command.path,
+            digest=command.digest,
+            unreadable=command.unreadable,
+            still_open=command.still_open,
+        )
+    ]
     for item in list(state.items.values()):
-        gone = item.spec.plan == command.plan and item.spec.id not in wanted
+        of_plan = item.spec.plan == command.plan and not item.spec.parent and item.spec.kind != PLANNER
+        gone = of_plan and item.spec.id not in wanted
         if gone and not (item.landed or item.withdrawn):
             events.append(ev.ItemWithdrawn(item.spec.id))
     for spec, brief in command.items:
@@ -103,9 +167,13 @@ def _grant(state: State, command: cmd.GrantRun, now_ms: int, policy: Policy) -> 
     item = state.items.get(command.item)
     if item is None:
         return Refusal(RefusalCode.unknown_ref, f"there is no item {command.item}")
-    refusal = admit(state, item, now_ms, policy)
-    if refusal is not None:
+    refusal = permit_refusal(command.repo, clean=command.clean, policy=policy)
+    if refusal is None or (command.force and refusal.code in FORCEABLE):
+        refusal = _barrier(state, item, now_ms, policy, forced=bool(command.force)) or refusal
+    if refusal is not None and not (command.force and refusal.code in FORCEABLE):
         return refusal
+    reserved = reservation(state, item.spec, item.spec.agent, policy)
+    wanted = wanted_by(item.spec, policy)
     attempt = item.attempts + 1
     granted = ev.RunGranted(
         run=run_id(item.spec.id, attempt),
@@ -116,15 +184,71 @@ def _grant(state: State, command: cmd.GrantRun, now_ms: int, policy: Policy) -> 
         mode=item.spec.mode,
         expires_ms=now_ms + max(policy.lease_ttl_ms, item.spec.silence_max_ms),
         agent=item.spec.agent,
+        kind=item.spec.kind,
+        lane=wanted.lane,
+        alone=wanted.alone,
+        depth=item.spec.depth,
+        reserved=in_full(policy) if isinstance(reserved, Refusal) else reserved,
+        permit_ms=now_ms + policy.permit_ms,
+        forced_by=command.force if refusal is not None else "",
     )
-    return (granted,)
+    return (*leases.expired(state, now_ms), granted)
+
+
+def _barrier(state: State, item: Item, now_ms: int, policy: Policy, *, forced: bool) -> Refusal | None:
+    """The first refusal; where a person forces, the first that cannot be forced goes before those that can."""
+    if not forced:
+        return admit(state, item, now_ms, policy)
+    against = list(refusals(state, item, now_ms, policy))
+    return next((refusal for refusal in against if refusal.code not in FORCEABLE), against[0] if against else None)
 
 
 def _wait(state: State, command: cmd.RecordWait) -> Decision:
     item = state.items.get(command.item)
-    if item is None or item.waiting == (command.code, command.holder):
+    if item is None or (item.waiting == (command.code, command.holder) and item.again_ms >= command.again_ms):
         return ()
-    return (ev.ItemWaited(command.item, command.code, command.reason, command.holder),)
+    return (ev.ItemWaited(command.item, command.code, command.reason, command.holder, command.again_ms),)
+
+
+def _flag(state: State, command: cmd.FlagRun) -> Decision:
+    run = lifecycle.find_run(state, command.run, command.token)
+    if isinstance(run, Refusal):
+        return run
+    return () if run.flag is command.liveness else (ev.RunFlagged(run.id, command.liveness, command.reason),)
+
+
+def _usage(state: State, command: cmd.RecordUsage) -> Decision:
+    """Take what a turn has spent so far, and stop the run when that is all it may spend."""
+    run = lifecycle.find_run(state, command.run, command.token)
+    if isinstance(run, Refusal):
+        return run
+    if run.turn != command.turn:
+        return ()
+    metered = Usage(command.usage.usd_micros, command.usage.tokens, run.turn_spent.wall_ms)
+    now = run.turn_spent.at_least(metered)
+    if now == run.turn_spent:
+        return ()
+    recorded = ev.UsageRecorded(run.id, run.turn, Usage(now.usd_micros, now.tokens))
+    over = overspent(replace(run, turn_spent=now), 0)
+    landing = state.landing is not None and run.id in state.landing.runs
+    if not over or run.stop is not None or landing or lifecycle.is_turn_over(run):
+        return (recorded,)
+    return (recorded, ev.StopRequested(run.id, EndKind.over_budget, over))
+
+
+def _close_breaker(state: State, command: cmd.CloseBreaker) -> Decision:
+    if command.key not in state.breakers:
+        known = ", ".join(sorted(state.breakers)) or "none"
+        return Refusal(RefusalCode.unknown_ref, f"there is no open breaker {command.key} (open: {known})")
+    return (ev.BreakerClosed(command.key),)
+
+
+def _prune(state: State, command: cmd.RecordPruning) -> Decision:
+    if command.run in state.runs:
+        return Refusal(RefusalCode.wrong_state, f"run {command.run} is live: its files are needed")
+    if not command.classes:
+        return Refusal(RefusalCode.invalid, "nothing is named that was pruned")
+    return (ev.RunPruned(command.run, command.classes, command.unreviewed),)
 
 
 def _renew(state: State, command: cmd.RenewLeases) -> Decision:
@@ -159,22 +283,23 @@ def _choice_refusal(question: Question, choice: str) -> Refusal | None:
     )
 
 
-def _evidence(state: State, command: cmd.RecordEvidence, policy: Policy) -> Decision:
+def _evidence(state: State, command: cmd.RecordEvidence, now_ms: int, policy: Policy) -> Decision:
     run = lifecycle.find_run(state, command.run, command.token)
     if isinstance(run, Refusal):
         return run
     if command.turn != run.turn or run.evidence is not None or run.stop is not None:
         return Refusal(RefusalCode.wrong_state, f"{run.id} is not waiting for evidence on turn {command.turn}")
-    if run.report is None or run.has_worker:
+    if run.report is None or run.has_worker or run.turn_due:
         return Refusal(RefusalCode.wrong_state, f"{run.id} has not ended its turn")
     item = state.items[run.item]
     verdict = judge(item.spec, run.lease.scope, command.evidence, state.rules)
     again = verdict.kind is VerdictKind.rejected and run.rejections + 1 < policy.turns_max
     recorded = ev.EvidenceRecorded(run.id, run.turn, command.evidence)
     given = ev.VerdictGiven(run.id, command.evidence.commit, verdict, again)
+    moved = moved_by_evidence(state, run, verdict.kind, command.evidence.checks, now_ms, policy)
     if verdict.kind is VerdictKind.rejected and not again:
-        return (recorded, given, ev.StopRequested(run.id, EndKind.rejected, "; ".join(verdict.reasons)))
-    return (recorded, given)
+        return (recorded, given, *moved, ev.StopRequested(run.id, EndKind.rejected, "; ".join(verdict.reasons)))
+    return (recorded, given, *moved)
 
 
 def _supervisor(command: cmd.RecordSupervisor) -> Decision:

@@ -12,7 +12,7 @@ from msgspec import Struct, field
 
 from ganger.core.commands import Command
 from ganger.core.ids import Commit, RunId
-from ganger.core.model import EndKind
+from ganger.core.model import EndKind, Usage
 
 
 class Exit(Struct, frozen=True, gc=False):
@@ -25,6 +25,34 @@ class Exit(Struct, frozen=True, gc=False):
     cpu_ms: int = 0
 
 
+class Clocks(Struct, frozen=True, gc=False):
+    """When a living worker was last seen to do what; each clock runs by itself. 0: never."""
+
+    heartbeat_ms: int = 0
+    """Processor time was used, by it or by what it started."""
+    output_ms: int = 0
+    """It wrote output."""
+    artefact_ms: int = 0
+    """A commit was made, or a file of its own workspace changed."""
+    same_calls: int = 0
+    """Identical tool calls in a row, the last ones."""
+    age_ms: int = 0
+    """How long it has lived, by a clock that neither jumps nor counts while the machine sleeps."""
+
+    @property
+    def active_ms(self) -> int:
+        """When it was last seen to do anything."""
+        return max(self.heartbeat_ms, self.output_ms, self.artefact_ms)
+
+
+class Limit(Struct, frozen=True, gc=False):
+    """A provider's refusal, as a worker's output tells of it."""
+
+    until_ms: int
+    """When it opens again; 0 when it does not say."""
+    reason: str
+
+
 class Observed(Struct, frozen=True):
     """The world as it was seen just now."""
 
@@ -34,8 +62,14 @@ class Observed(Struct, frozen=True):
     """Runs whose recorded worker process lives."""
     exits: dict[RunId, Exit] = field(default_factory=dict)
     """Runs whose recorded worker process is gone."""
-    active_ms: dict[RunId, int] = field(default_factory=dict)
-    """When a living worker last showed activity of its own."""
+    clocks: dict[RunId, Clocks] = field(default_factory=dict)
+    """What living workers were seen to do."""
+    usage: dict[RunId, Usage] = field(default_factory=dict)
+    """What the last turn of a run has spent so far, as its output says; living or just ended."""
+    limits: dict[RunId, Limit] = field(default_factory=dict)
+    """Runs whose last turn met with a provider's limit."""
+    repo: str = ""
+    """Identity of the user's repository."""
     starting: frozenset[RunId] = frozenset()
     """Runs whose next worker is being started, or was, without that being recorded yet; each takes up room."""
     workspaces: frozenset[RunId] = frozenset()
@@ -68,9 +102,10 @@ class StartWorker(Struct, frozen=True):
 
 
 class StopWorker(Struct, frozen=True):
-    """Stop a worker and everything it started."""
+    """Stop the worker of a turn and everything it started."""
 
     run: RunId
+    turn: int
 
     @property
     def key(self) -> str:
@@ -123,6 +158,39 @@ class EndRun(Struct, frozen=True):
         return f"run {self.run}"
 
 
+class Recover(Struct, frozen=True):
+    """Look at what is left of a run whose worker vanished."""
+
+    run: RunId
+    turn: int
+
+    @property
+    def key(self) -> str:
+        return f"run {self.run}"
+
+
+class Rewind(Struct, frozen=True):
+    """Put the workspace of a run back to a checkpoint, after what is in it is kept."""
+
+    run: RunId
+    commit: Commit
+
+    @property
+    def key(self) -> str:
+        return f"run {self.run}"
+
+
+class ReadPlan(Struct, frozen=True):
+    """Read the plan file of a schedule again, and make the fleet's items be what it says."""
+
+    schedule: str
+    path: str
+
+    @property
+    def key(self) -> str:
+        return f"schedule {self.schedule}"
+
+
 class CleanWorkspace(Struct, frozen=True):
     """Put the workspace of a run that has ended into the trash, after its work is kept."""
 
@@ -133,4 +201,16 @@ class CleanWorkspace(Struct, frozen=True):
         return f"run {self.run}"
 
 
-Effect: TypeAlias = Submit | StartWorker | StopWorker | CollectEvidence | TestTrain | Land | EndRun | CleanWorkspace
+Effect: TypeAlias = (
+    Submit
+    | StartWorker
+    | StopWorker
+    | CollectEvidence
+    | TestTrain
+    | Land
+    | EndRun
+    | Recover
+    | Rewind
+    | ReadPlan
+    | CleanWorkspace
+)

@@ -10,17 +10,20 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
-from ganger.core.ids import Commit, ItemId, PlanId, QuestionId, RunId, Seq
+from ganger.core.ids import Commit, ItemId, LeaseId, PlanId, QuestionId, RunId, Seq
 from ganger.core.model import (
+    Again,
     CheckResult,
     EndKind,
     Evidence,
     ItemSpec,
     LeaseMode,
+    Liveness,
     Question,
     RefusalCode,
     Report,
     Todo,
+    Usage,
     Verdict,
     WorkerId,
 )
@@ -37,6 +40,60 @@ class PlanAdded(Fact, frozen=True):
     title: str
     path: str
     digest: str
+    unreadable: tuple[tuple[str, str], ...] = ()
+    """What its source holds that could not be made an item: where it stands, and why."""
+    still_open: tuple[ItemId, ...] = ()
+    """Items that its tracker calls open; empty where the source keeps no such state."""
+
+
+class PlanPaused(Fact, frozen=True):
+    """No more runs are granted for the plan's items; live ones go on."""
+
+    plan: PlanId
+
+
+class PlanResumed(Fact, frozen=True):
+    """The plan's items are offered again."""
+
+    plan: PlanId
+
+
+class PlanStopped(Fact, frozen=True):
+    """The plan is over: its live runs are stopped and its items not offered until it is resumed."""
+
+    plan: PlanId
+    reason: str
+
+
+class PlanSteered(Fact, frozen=True):
+    """A person gave all later turns of the plan's runs a direction; empty text takes it back."""
+
+    plan: PlanId
+    text: str
+
+
+class ScheduleSet(Fact, frozen=True):
+    """A plan file is to be read again at set times, also after a restart."""
+
+    name: str
+    path: str
+    every_ms: int
+    next_ms: int
+
+
+class ScheduleFired(Fact, frozen=True):
+    """The plan of a schedule was read at its time."""
+
+    name: str
+    next_ms: int
+    outcome: str
+    """What came of it, in a line."""
+
+
+class ScheduleDropped(Fact, frozen=True):
+    """A schedule is no more."""
+
+    name: str
 
 
 class ItemAdded(Fact, frozen=True):
@@ -66,6 +123,8 @@ class ItemWaited(Fact, frozen=True):
     code: RefusalCode
     reason: str
     holder: str = ""
+    again_ms: int = 0
+    """Before this instant it is not asked about again; 0 when something else decides that."""
 
 
 class ItemRetried(Fact, frozen=True):
@@ -85,6 +144,43 @@ class RunGranted(Fact, frozen=True):
     mode: LeaseMode
     expires_ms: int
     agent: str
+    kind: str = ""
+    lane: str = ""
+    alone: bool = False
+    depth: int = 0
+    reserved: Usage = Usage()
+    """The most it may spend; taken from what its item, its plan and the fleet may spend."""
+    permit_ms: int = 0
+    """Its first worker must be started before this instant; 0: no such limit."""
+    forced_by: str = ""
+    """The person who had it granted although it was refused."""
+
+
+class LeaseGranted(Fact, frozen=True):
+    """Somebody whom ganger did not start holds a scope; the position of this entry is the token."""
+
+    holder: str
+    scope: tuple[str, ...]
+    mode: LeaseMode
+    expires_ms: int
+    lane: str = ""
+    alone: bool = False
+    forced_by: str = ""
+
+
+class LeaseExtended(Fact, frozen=True):
+    """A lease that belongs to no run was renewed by its holder."""
+
+    lease: LeaseId
+    expires_ms: int
+
+
+class LeaseEnded(Fact, frozen=True):
+    """A lease that belongs to no run is no more."""
+
+    lease: LeaseId
+    reason: str
+    """`released`, `expired`, or what a person said who took it away."""
 
 
 class LeasesRenewed(Fact, frozen=True):
@@ -111,6 +207,95 @@ class WorkerExited(Fact, frozen=True):
     lost: bool = False
     """How it ended is not known: the one who would have told was killed as well."""
     cpu_ms: int = 0
+
+
+class TurnRepeated(Fact, frozen=True):
+    """A run gets another turn although its worker did not report; one that still lives is stopped first."""
+
+    run: RunId
+    turn: int
+    why: Again
+    reason: str
+    not_before_ms: int = 0
+
+
+class RunFlagged(Fact, frozen=True):
+    """A worker's liveness changed to something a person may want to see; nothing is done about it."""
+
+    run: RunId
+    liveness: Liveness
+    reason: str
+
+
+class UsageRecorded(Fact, frozen=True):
+    """What a turn has spent so far, as metered; each record replaces the one before."""
+
+    run: RunId
+    turn: int
+    usage: Usage
+
+
+class ProviderLimited(Fact, frozen=True):
+    """A provider refuses its agents until then."""
+
+    provider: str
+    until_ms: int
+    reason: str
+    run: RunId = RunId("")
+    """The run that met with it."""
+
+
+class BreakerOpened(Fact, frozen=True):
+    """Something failed so often in a row that it is not tried for a while."""
+
+    key: str
+    """`kind:NAME`, `agent:NAME` or `check:NAME`."""
+    reason: str
+    until_ms: int
+    launch: bool = False
+    """Whether its workers could not even be started."""
+
+
+class BreakerClosed(Fact, frozen=True):
+    """A try went well, or a person said so: the breaker refuses no more."""
+
+    key: str
+
+
+class RunRewound(Fact, frozen=True):
+    """A person had a run's workspace put back to a checkpoint that ganger made."""
+
+    run: RunId
+    commit: Commit
+    note: str
+    """What is not to be tried again; the next brief holds it."""
+    by: str
+
+
+class WorkspaceRewound(Fact, frozen=True):
+    """The workspace of a rewound run holds the checkpoint's bytes."""
+
+    run: RunId
+    commit: Commit
+
+
+class Forbade(Fact, frozen=True):
+    """Somebody asked for what is not theirs to ask for; said once per run and kind of request."""
+
+    actor: str
+    what: str
+    reason: str
+    run: RunId = RunId("")
+
+
+class RunPruned(Fact, frozen=True):
+    """Kept files of an ended run were put into the trash."""
+
+    run: RunId
+    classes: tuple[str, ...]
+    """`prompts`, `output` or `checks`."""
+    unreviewed: bool
+    """Whether nobody had looked at it or decided on it: a debt, since nobody can any more."""
 
 
 class RunReported(Fact, frozen=True):
@@ -251,6 +436,26 @@ class SupervisorStopped(Fact, frozen=True):
 
 Event: TypeAlias = (
     PlanAdded
+    | PlanPaused
+    | PlanResumed
+    | PlanStopped
+    | PlanSteered
+    | ScheduleSet
+    | ScheduleFired
+    | ScheduleDropped
+    | LeaseGranted
+    | LeaseExtended
+    | LeaseEnded
+    | TurnRepeated
+    | RunFlagged
+    | UsageRecorded
+    | ProviderLimited
+    | BreakerOpened
+    | BreakerClosed
+    | RunRewound
+    | WorkspaceRewound
+    | Forbade
+    | RunPruned
     | ItemAdded
     | ItemRevised
     | ItemWithdrawn

@@ -9,6 +9,8 @@ PlanId = NewType("PlanId", str)
 ItemId = NewType("ItemId", str)
 RunId = NewType("RunId", str)
 QuestionId = NewType("QuestionId", str)
+LeaseId = NewType("LeaseId", str)
+"""A lease that belongs to no run: `lease:7`, after the position of its grant."""
 Commit = NewType("Commit", str)
 """A full object id in lower-case hexadecimal (40 or 64 digits); `""` where there is none yet."""
 Token = NewType("Token", int)
@@ -18,6 +20,7 @@ Seq = NewType("Seq", int)
 
 NAME_CHARS_MAX = 64
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+_LEASE = re.compile(r"lease:[1-9][0-9]*")
 _QUESTION = re.compile(r"q[0-9]+")
 _RUN = re.compile(r"([A-Za-z0-9][A-Za-z0-9_-]*)\.([0-9]+)")
 _COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
@@ -68,3 +71,13 @@ def item_of(run: RunId) -> ItemId:
 def question_id(number: int) -> QuestionId:
     """Derive the id of the `number`-th question of the fleet (from 1): `q7`."""
     return QuestionId(f"q{number}")
+
+
+def lease_id(seq: Seq) -> LeaseId:
+    """Derive the id of a lease from the position of its grant: `lease:7`."""
+    return LeaseId(f"lease:{seq}")
+
+
+def is_lease_id(text: str) -> bool:
+    """Whether `text` has the form of a lease's id, `lease:7`."""
+    return bool(_LEASE.fullmatch(text))

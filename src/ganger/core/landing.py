@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from ganger.core import commands as cmd
 from ganger.core import events as ev
+from ganger.core.facts import Run
 from ganger.core.ids import RunId, question_id
 from ganger.core.model import EndKind, Question, QuestionKind, Refusal, RefusalCode
 from ganger.core.policy import Policy
-from ganger.core.state import Run, State
+from ganger.core.state import State
 from ganger.core.verdict import check_fault
 
 APPROVE, REJECT = "land", "reject"

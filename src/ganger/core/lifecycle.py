@@ -7,16 +7,22 @@ finished, finished not accepted, accepted not landed: each is a fact of its own.
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import TypeVar
 
 from ganger.core import commands as cmd
 from ganger.core import events as ev
+from ganger.core.breaker import opened_by_end
+from ganger.core.facts import Item, Run
 from ganger.core.ids import QuestionId, RunId, Token, item_of, question_id
 from ganger.core.model import EndKind, Question, QuestionKind, Refusal, RefusalCode, Report, ReportKind, VerdictKind
 from ganger.core.policy import Policy
-from ganger.core.state import Item, Run, State
+from ganger.core.state import State
 
 Decided = tuple[ev.Event, ...] | Refusal
-NOT_COUNTED = {EndKind.stopped, EndKind.interrupted}
+NOT_COUNTED = frozenset(
+    {EndKind.stopped, EndKind.interrupted, EndKind.limited, EndKind.expired, EndKind.finished, EndKind.landed}
+)
+"""Ends that use up none of an item's attempts."""
 
 
 class RunStatus(StrEnum):
@@ -28,6 +34,12 @@ class RunStatus(StrEnum):
     """Its worker lives and has not reported."""
     asking = "asking"
     """It waits for an answer."""
+    repeating = "repeating"
+    """Its turn is about to be done over, now or when its provider lets it."""
+    recovering = "recovering"
+    """Its worker vanished, and what is left is being looked at."""
+    rewinding = "rewinding"
+    """Its workspace is being put back to a checkpoint."""
     reported = "reported"
     """Its worker reported or ended, and nothing is looked at yet."""
     rejected = "rejected"
@@ -55,10 +67,90 @@ class ItemStatus(StrEnum):
     """It has a live run."""
     landed = "landed"
     """It is on the target."""
+    finished = "finished"
+    """It was asked for no change, and has reported."""
     given_up = "given_up"
     """Its attempts are used up."""
     withdrawn = "withdrawn"
     """Its plan has it no longer."""
+
+
+RUN_EDGES: dict[RunStatus, frozenset[RunStatus]] = {
+    # Its worker runs; it may have reported or asked before its start could be recorded.
+    RunStatus.starting: frozenset(
+        {RunStatus.working, RunStatus.reported, RunStatus.asking, RunStatus.rewinding, RunStatus.ending}
+    ),
+    # It spoke, ended, fell silent, met with a limit, or vanished; a person may step in.
+    RunStatus.working: frozenset(
+        {
+            *(RunStatus.reported, RunStatus.asking, RunStatus.repeating, RunStatus.recovering),
+            *(RunStatus.rewinding, RunStatus.ending),
+        }
+    ),
+    # The answer gives it its next turn.
+    RunStatus.asking: frozenset({RunStatus.starting, RunStatus.rewinding, RunStatus.ending}),
+    # The next worker runs, or the one that was thought to hang has spoken after all, or the next one before its start
+    # could be recorded.
+    RunStatus.repeating: frozenset(
+        {
+            *(RunStatus.working, RunStatus.starting, RunStatus.reported, RunStatus.asking),
+            *(RunStatus.rewinding, RunStatus.ending),
+        }
+    ),
+    # It goes on in its workspace, or what it left is judged.
+    RunStatus.recovering: frozenset(
+        {RunStatus.repeating, RunStatus.reported, RunStatus.rewinding, RunStatus.ending},
+    ),
+    # Its workspace holds the checkpoint.
+    RunStatus.rewinding: frozenset({RunStatus.repeating, RunStatus.ending}),
+    # The verdict: good, to be done again, or the last one.
+    RunStatus.reported: frozenset(
+        {RunStatus.accepted, RunStatus.starting, RunStatus.rejected, RunStatus.rewinding, RunStatus.ending}
+    ),
+    # Nothing is left but its end.
+    RunStatus.rejected: frozenset({RunStatus.ending}),
+    # The train passed with it, or it does not go together with the target.
+    RunStatus.accepted: frozenset({RunStatus.landing, RunStatus.rewinding, RunStatus.ending}),
+    # The target moved, or a person said no; otherwise it lands, and is no more.
+    RunStatus.landing: frozenset({RunStatus.accepted}),
+    # It ends, and is no more.
+    RunStatus.ending: frozenset(),
+}
+"""Where a live run may get to from each status by one event, besides staying there. Only `landing` lands."""
+
+_OPEN = frozenset({ItemStatus.waiting, ItemStatus.ready, ItemStatus.held, ItemStatus.cooling, ItemStatus.given_up})
+ITEM_EDGES: dict[ItemStatus, frozenset[ItemStatus]] = {
+    # What it waits for has landed; or its plan says something else of it.
+    ItemStatus.waiting: _OPEN | {ItemStatus.withdrawn},
+    # It is given to a run, or its plan says something else of it.
+    ItemStatus.ready: _OPEN | {ItemStatus.running, ItemStatus.withdrawn},
+    # A person or its plan lets it go; or a person forces a run.
+    ItemStatus.held: _OPEN | {ItemStatus.running, ItemStatus.withdrawn},
+    # Its time has come; or a person forces a run.
+    ItemStatus.cooling: _OPEN | {ItemStatus.running, ItemStatus.withdrawn},
+    # A person has it tried again or forces a run, or its plan allows more attempts.
+    ItemStatus.given_up: _OPEN | {ItemStatus.running, ItemStatus.withdrawn},
+    # Its run landed, reported what it was asked for, or ended; its plan may have dropped it meanwhile.
+    ItemStatus.running: _OPEN | {ItemStatus.landed, ItemStatus.finished, ItemStatus.withdrawn},
+    # Its plan has it again.
+    ItemStatus.withdrawn: _OPEN,
+    # For good.
+    ItemStatus.landed: frozenset(),
+    # For good, unless a person has it done again.
+    ItemStatus.finished: frozenset({ItemStatus.ready, ItemStatus.waiting}),
+}
+"""Where an item may get to from each status by one event, or by time alone, besides staying there."""
+
+Status = TypeVar("Status", RunStatus, ItemStatus)
+
+
+def edge_fault(before: Status, after: Status) -> str:
+    """Say why a run or an item may not get from one status to the other by one event; empty when it may."""
+    if isinstance(before, RunStatus) and isinstance(after, RunStatus):
+        what, legal = "a run", after in RUN_EDGES[before]
+    else:
+        what, legal = "an item", after in ITEM_EDGES[ItemStatus(before)]
+    return "" if legal or before == after else f"{what} that is {before} does not become {after}"
 
 
 def run_status(state: State, run: Run) -> RunStatus:
@@ -67,10 +159,16 @@ def run_status(state: State, run: Run) -> RunStatus:
         return RunStatus.ending
     if state.landing is not None and run.id in state.landing.runs:
         return RunStatus.landing
+    if run.rewind:
+        return RunStatus.rewinding
     if run.question:
         return RunStatus.asking
+    if run.repeat is not None:
+        return RunStatus.repeating
     if run.turn_due:
         return RunStatus.starting
+    if run.lost:
+        return RunStatus.recovering
     if run.accepted_seq:
         return RunStatus.accepted
     if run.verdict is not None and run.verdict.kind is VerdictKind.rejected:
@@ -86,6 +184,8 @@ def item_status(state: State, item: Item, now_ms: int) -> ItemStatus:
         return ItemStatus.landed
     if item.run:
         return ItemStatus.running
+    if item.finished:
+        return ItemStatus.finished
     if item.withdrawn:
         return ItemStatus.withdrawn
     if item.given_up:
@@ -119,7 +219,7 @@ def decide_start(state: State, command: cmd.RecordStart) -> Decided:
         return run
     if run.worker == command.worker and run.turn == command.turn:
         return ()
-    if run.has_worker or command.turn != run.turn + 1 or not (run.turn_due or run.stop is not None):
+    if run.has_worker or command.turn != run.turn + 1 or not (run.turn_due or run.stop is not None or run.rewind):
         return Refusal(RefusalCode.wrong_state, f"{run.id} is not due for turn {command.turn}")
     return (ev.WorkerStarted(run.id, command.turn, command.worker),)
 
@@ -132,7 +232,8 @@ def decide_exit(state: State, command: cmd.RecordExit) -> Decided:
     if command.turn != run.turn or run.exited_ms or run.worker is None:
         return ()
     exited = ev.WorkerExited(run.id, run.turn, command.code, command.signal, command.lost, command.cpu_ms)
-    if run.stop is not None or run.question or run.report is not None or run.turn_due:
+    waited_for = not (run.stop or run.question or run.report or run.turn_due or run.repeat or run.rewind)
+    if not waited_for or command.lost:
         return (exited,)
     if command.code == 0:
         report = Report(ReportKind.done, summary="", source="exit")
@@ -142,8 +243,6 @@ def decide_exit(state: State, command: cmd.RecordExit) -> Decided:
 
 def exit_text(command: cmd.RecordExit) -> str:
     """Say how a worker ended that did not end well."""
-    if command.lost:
-        return "the worker vanished: whoever watched it was killed as well"
     if command.signal is not None:
         return f"the worker was killed by signal {command.signal}"
     return f"the worker exited with status {command.code}"
@@ -187,9 +286,14 @@ def _report(state: State, run_id: RunId, token: Token, report: Report) -> Decide
 
 def _has_spoken(run: Run) -> bool:
     """Whether the turn whose worker may speak is over: it reported, was answered, has ended, or is to be stopped."""
-    if run.report is not None or run.stop is not None:
+    if run.report is not None or run.stop is not None or run.rewind:
         return True
     return (run.asked_turn == run.turn_speaking and not run.question) or (bool(run.exited_ms) and not run.turn_due)
+
+
+def is_turn_over(run: Run) -> bool:
+    """Whether the worker has said its last word for this turn: it reported, asked, was answered, or is to be redone."""
+    return run.report is not None or bool(run.question) or run.turn_due or bool(run.rewind)
 
 
 def _too_long(what: str, length: int, most: int) -> Refusal:
@@ -279,7 +383,8 @@ def decide_end(state: State, command: cmd.RecordEnd, now_ms: int, policy: Policy
     failures = (item.failures if item is not None else 0) + 1
     cools = counts and command.end is not EndKind.superseded
     cool_until_ms = now_ms + cooldown_ms(failures, policy) if cools else 0
-    return (ev.RunEnded(run.id, command.end, command.reason, counts, cool_until_ms, command.kept),)
+    ended = ev.RunEnded(run.id, command.end, command.reason, counts, cool_until_ms, command.kept)
+    return (ended, *opened_by_end(state, run, command.end, command.reason, now_ms, policy))
 
 
 def cooldown_ms(failures: int, policy: Policy) -> int:
@@ -298,6 +403,8 @@ def decide_retry(state: State, command: cmd.RetryItem) -> Decided:
         return Refusal(RefusalCode.wrong_state, f"item {command.item} has landed as {item.landed[:12]}")
     if item.run:
         return Refusal(RefusalCode.wrong_state, f"item {command.item} is being worked on by {item.run}")
+    if not (item.failures or item.stopped or item.terminal or item.finished or item.hold or item.again_ms):
+        return ()
     return (ev.ItemRetried(command.item),)
 
 

@@ -12,6 +12,9 @@ from msgspec import Struct
 
 from ganger.core.ids import Commit, ItemId, PlanId, QuestionId, RunId, Token
 
+PLANNER = "planner"
+"""The kind whose runs change nothing: they file new items, or say that there is nothing more to do."""
+
 
 class Rung(IntEnum):
     """How strong a verdict is; each rung includes those below it."""
@@ -62,6 +65,65 @@ class Check(Struct, frozen=True, gc=False):
     timeout_ms: int = 600_000
 
 
+class Lane(Struct, frozen=True, gc=False):
+    """A scope with a name, declared in `ganger.toml`."""
+
+    name: str
+    paths: tuple[str, ...]
+    exclusive: bool = False
+    """It runs alone: nobody else may hold anything meanwhile."""
+    workers_max: int | None = None
+    """Most live runs in this lane; None: no limit of its own."""
+
+
+class Kind(Struct, frozen=True, gc=False):
+    """A preset for workers."""
+
+    name: str
+    workers_max: int | None = None
+    """Most live runs of this kind; None: no limit of its own."""
+
+
+class Budget(Struct, frozen=True, gc=False, omit_defaults=True):
+    """The most that may be spent; None where there is no limit."""
+
+    usd_micros: int | None = None
+    """Millionths of a US dollar."""
+    tokens: int | None = None
+    """Input and output tokens together."""
+    wall_ms: int | None = None
+    """Time that workers live, summed over them."""
+
+
+class Usage(Struct, frozen=True, gc=False, omit_defaults=True):
+    """What was spent."""
+
+    usd_micros: int = 0
+    tokens: int = 0
+    wall_ms: int = 0
+
+    def plus(self, other: Usage) -> Usage:
+        """The sum of both."""
+        return Usage(self.usd_micros + other.usd_micros, self.tokens + other.tokens, self.wall_ms + other.wall_ms)
+
+    def minus(self, other: Usage) -> Usage:
+        """What is left when the other is taken off; never below nothing."""
+        return Usage(
+            max(self.usd_micros - other.usd_micros, 0),
+            max(self.tokens - other.tokens, 0),
+            max(self.wall_ms - other.wall_ms, 0),
+        )
+
+    def at_least(self, other: Usage) -> Usage:
+        """The larger of both, each figure by itself."""
+        return Usage(
+            max(self.usd_micros, other.usd_micros), max(self.tokens, other.tokens), max(self.wall_ms, other.wall_ms)
+        )
+
+
+NOTHING = Usage()
+
+
 class Hold(Struct, frozen=True, gc=False):
     """Why an item is not offered although nothing else stands against it."""
 
@@ -93,16 +155,82 @@ class ItemSpec(Struct, frozen=True, gc=False):
     """The longest one turn of a worker may take."""
     silence_max_ms: int = 600_000
     """How long a worker may show no sign of activity before it is stopped."""
+    lane: str = ""
+    """The lane whose paths are its scope; empty when the plan gives the scope itself."""
+    budget: Budget = Budget()
+    """The most that all runs of the item may spend together."""
+    parent: ItemId = ItemId("")
+    """The item whose worker filed this one; empty when a plan holds it."""
+    depth: int = 0
+    """How many items stand above it: 0 for those of a plan."""
 
 
 class Lease(Struct, frozen=True, gc=False):
-    """A run's right to a scope."""
+    """A right to a scope."""
 
     token: Token
     scope: tuple[str, ...]
     mode: LeaseMode
     expires_ms: int
     """Not live at and after this instant."""
+    lane: str = ""
+    """The lane it was given for; empty for a free scope."""
+    alone: bool = False
+    """Whether nobody else may hold anything meanwhile."""
+
+
+class Liveness(StrEnum):
+    """Whether a worker gets anywhere, judged from what it left behind, never from what it says."""
+
+    advancing = "advancing"
+    """Its commits or its files changed a short while ago."""
+    spinning = "spinning"
+    """It is active, but nothing it was asked for changes, or it makes the same call again and again."""
+    stalled = "stalled"
+    """It shows nothing at all."""
+    unknown = "unknown"
+    """It was never seen to do anything yet; that is not dead."""
+
+
+class Again(StrEnum):
+    """Why a run gets another turn although its worker did not report."""
+
+    hang = "hang"
+    """It showed nothing at all: once, the identical brief goes to a new worker in the same workspace."""
+    lost = "lost"
+    """Its worker vanished together with whoever watched it, and its workspace is good to go on in."""
+    limited = "limited"
+    """Its provider's limit was reached; it goes on when the window opens."""
+    rewound = "rewound"
+    """A person put its workspace back to a checkpoint."""
+
+
+class Recovery(StrEnum):
+    """What can be made of a run whose worker is gone without a word."""
+
+    resumable = "resumable"
+    """Workspace and base are as they should be: it can go on."""
+    diverged = "diverged"
+    """What is there does not follow from what ganger knows; only a person lets it go on."""
+    unresumable = "unresumable"
+    """Nothing is left to go on from."""
+    complete = "complete"
+    """Its candidate is on the target already."""
+
+
+class RecoveryFacts(Struct, frozen=True, gc=False):
+    """What git and the disk say about a run whose worker is gone."""
+
+    workspace: bool
+    """Whether its workspace is there and can be read."""
+    head: Commit = Commit("")
+    """Tip of the workspace's branch; empty when there is none."""
+    descends: bool = False
+    """Whether that descends from the run's base."""
+    base_on_target: bool = True
+    """Whether the target still contains the run's base."""
+    landed: bool = False
+    """Whether the target contains the tip, and the tip is more than the base."""
 
 
 class Outcome(StrEnum):
@@ -257,6 +385,14 @@ class EndKind(StrEnum):
     """A person stopped it."""
     interrupted = "interrupted"
     """The night was ended while it worked; this attempt does not count."""
+    over_budget = "over_budget"
+    """It had spent what it may."""
+    limited = "limited"
+    """Its provider refuses it, and does not say until when; this attempt does not count."""
+    expired = "expired"
+    """Its start permit ran out before its worker was started; this attempt does not count."""
+    finished = "finished"
+    """It was asked for no change, and has reported."""
 
 
 class QuestionKind(StrEnum):
@@ -297,6 +433,30 @@ class RefusalCode(StrEnum):
     """As many workers as allowed are live."""
     not_ready = "not_ready"
     """Something that must be done before is not."""
+    exclusive_held = "exclusive_held"
+    """Somebody works who must be alone, or the asker must be and is not."""
+    kind_cap = "kind_cap"
+    """As many workers of this kind as allowed are live."""
+    lane_cap = "lane_cap"
+    """As many workers as allowed are live in this lane."""
+    depth_cap = "depth_cap"
+    """Items filed by workers may not stand that deep below those of a plan."""
+    budget = "budget"
+    """It could cost more than is left, or nobody knows what it costs."""
+    breaker_open = "breaker_open"
+    """It failed so often in a row that it is not tried for a while."""
+    provider_limit = "provider_limit"
+    """The agent's provider has reached its limit and says when it opens again."""
+    dirty_base = "dirty_base"
+    """The target is checked out with changes that are not committed."""
+    permit = "permit"
+    """The start permit does not fit: another repository, another base, or too late."""
+    predicate = "predicate"
+    """A configured predicate said no, or could not be asked."""
+    config = "config"
+    """The configuration has no such lane, kind or agent."""
+    forbidden = "forbidden"
+    """Whoever asks may not ask for that."""
     held = "held"
     """The item is held by its plan or by a person."""
     cooldown = "cooldown"
@@ -329,6 +489,8 @@ class Refusal(Struct, frozen=True, gc=False):
     way: str = ""
     """What the asker can do instead; empty where there is nothing."""
     holder: str = ""
-    """With `overlap`: the run that holds the scope."""
+    """Who stands in the way: a run, a lease, a lane, an item or a plan; empty when nobody does."""
     again_ms: int = 0
     """When asking again may help; 0 when time alone will not change it."""
+    free: tuple[str, ...] = ()
+    """Lanes that could be had instead."""

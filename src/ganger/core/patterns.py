@@ -32,12 +32,13 @@ import unicodedata
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from enum import Enum
 from functools import lru_cache, partial
-from itertools import groupby, repeat
+from itertools import groupby
 from typing import Final, Generic, TypeAlias, TypeVar
 
 from msgspec import Struct
 
 from ganger.core import segments
+from ganger.core.branches import Branch, BranchIndex, Items, meet
 from ganger.core.segments import ANY_CHAR, ANY_SEGMENT, Char, CharSet, Ranges, Segment
 
 LENGTH_MAX = 1024
@@ -71,23 +72,6 @@ class _Fault(Exception):
 
 
 # ── patterns ─────────────────────────────────────────────────────────────────────────────────────────────────────
-
-Items: TypeAlias = tuple[Segment | None, ...]
-"""One expansion of a pattern: its segments; `None` is `**`, never two in a row, never last."""
-
-
-class Branch:
-    """One expansion, with what is asked of it most."""
-
-    __slots__ = ("items", "prefix", "runs")
-
-    def __init__(self, items: Items) -> None:
-        self.items = items
-        self.runs: segments.Runs[Segment] = segments.runs_of(items)
-        plain = 0
-        while plain < len(items) and isinstance(items[plain], str):
-            plain += 1
-        self.prefix = tuple(item for item in items[:plain] if isinstance(item, str))
 
 
 class Pattern:
@@ -158,7 +142,7 @@ def _overlap(a: Pattern, b: Pattern) -> bool:
 
 
 def _meets_any(branch: Branch, others: Iterable[Branch]) -> bool:
-    return any(segments.share(branch.runs, other.runs, segments.segments_meet) for other in others)
+    return any(meet(branch, other) for other in others)
 
 
 def covers(a: Pattern, b: Pattern) -> bool:
@@ -209,89 +193,49 @@ def scope_fault(text: str, rules: PathRules = AS_WRITTEN) -> str:
 K = TypeVar("K", bound=Hashable)
 
 
-class _Node(Generic[K]):
-    """A directory (or file) that patterns name in plain text, and the owners whose patterns go on from here."""
-
-    __slots__ = ("below", "held")
-
-    def __init__(self) -> None:
-        self.below: dict[str, _Node[K]] = {}
-        self.held: dict[K, list[Branch]] = {}
-
-    def onwards(self, item: Segment | None, at: int) -> Iterator[tuple[_Node[K], int]]:
-        """Return the nodes below that the segment at position `at` leads to, with the position to go on from."""
-        if item is None:
-            return zip(self.below.values(), repeat(at))
-        if isinstance(item, str):
-            return iter([(self.below[item], at + 1)] if item in self.below else [])
-        return ((child, at + 1) for name, child in self.below.items() if segments.segments_meet(item, name))
-
-
 class ScopeIndex(Generic[K]):
-    """Scopes by owner, found by what they overlap without looking at all of them.
-
-    Patterns hang in a tree by their leading plain segments; a question walks only where it can lead.
-    """
+    """Scopes by owner, found by what they overlap without looking at all of them."""
 
     def __init__(self, rules: PathRules) -> None:
         self._rules = rules
-        self._root: _Node[K] = _Node()
-        self._prefixes: dict[K, dict[tuple[str, ...], None]] = {}
+        self._exclusive: BranchIndex[K] = BranchIndex()
+        self._shared: BranchIndex[K] = BranchIndex()
+        self._owned: dict[K, dict[tuple[Branch, bool], None]] = {}
 
     def __len__(self) -> int:
-        return len(self._prefixes)
+        return len(self._owned)
 
-    def add(self, key: K, scope: tuple[str, ...]) -> None:
+    def add(self, key: K, scope: tuple[str, ...], *, shared: bool = False) -> None:
         """Let `key` own the scope, besides what it owns already; raises PatternError and then changes nothing."""
-        patterns = [parse(text, self._rules) for text in scope]
-        prefixes = self._prefixes.setdefault(key, {})
-        for pattern in patterns:
-            for branch in pattern.branches:
-                node = self._root
-                for name in branch.prefix:
-                    node = node.below.setdefault(name, _Node())
-                node.held.setdefault(key, []).append(branch)
-                prefixes[branch.prefix] = None
+        branches = self._branches(scope)
+        owned = self._owned.setdefault(key, {})
+        for branch in branches:
+            if (branch, shared) not in owned:
+                owned[branch, shared] = None
+                (self._shared if shared else self._exclusive).add(branch, key)
 
     def remove(self, key: K) -> None:
         """Forget all that `key` owns; raises KeyError if it was never added."""
-        for prefix in self._prefixes.pop(key):
-            path = [self._root]
-            for name in prefix:
-                path.append(path[-1].below[name])
-            del path[-1].held[key]
-            for name in reversed(prefix):
-                node = path.pop()
-                if node.held or node.below:
-                    break
-                del path[-1].below[name]
+        for branch, shared in self._owned.pop(key):
+            (self._shared if shared else self._exclusive).remove(branch, key)
 
-    def overlapping(self, scope: tuple[str, ...]) -> Iterator[K]:
+    def overlapping(self, scope: tuple[str, ...], *, shared: bool = False) -> Iterator[K]:
         """Yield each owner of an overlapping scope once, found as asked for: the index must not change meanwhile.
 
-        The order is that of the tree: pattern by pattern, a directory before what is below it, and at one place
-        the longest owner first. The same additions and removals give the same order.
+        To one who would share the scope, those who share theirs are not named. The order is that of the scope's
+        patterns, then exclusive before shared owners, then that of their directories, outer before inner: the same
+        additions and removals give the same order.
         """
         found: set[K] = set()
-        for pattern in [parse(text, self._rules) for text in scope]:
-            for branch in pattern.branches:
-                for node in self._reach(branch.items):
-                    for key, held in node.held.items():
-                        if key not in found and _meets_any(branch, held):
-                            found.add(key)
-                            yield key
+        for branch in self._branches(scope):
+            for index in (self._exclusive,) if shared else (self._exclusive, self._shared):
+                for key in index.meeting(branch):
+                    if key not in found:
+                        found.add(key)
+                        yield key
 
-    def _reach(self, items: Items) -> Iterator[_Node[K]]:
-        """Walk the nodes whose patterns can overlap: along plain segments and wildcards, and all below a `**`."""
-        walks: list[Iterator[tuple[_Node[K], int]]] = [iter([(self._root, 0)])]
-        while walks:
-            for node, at in walks[-1]:
-                yield node
-                if node.below and at < len(items):
-                    walks.append(node.onwards(items[at], at))
-                    break
-            else:
-                walks.pop()
+    def _branches(self, scope: tuple[str, ...]) -> list[Branch]:
+        return [branch for text in scope for branch in parse(text, self._rules).branches]
 
 
 # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -309,10 +253,11 @@ class _Mark(Enum):
 
 
 Token: TypeAlias = Char | _Mark
+"""Plain text of any length, a set of characters, or a mark."""
 
 _TOKEN = re.compile(
     r"""\\(?P<escaped>.) | \[(?P<negated>[!^]?+)(?P<members>(?:\\.|[^\\])(?:\\.|[^]\\])*)\]
-      | (?P<mark>\*\*|[*/{},]) | (?P<any>\?) | (?P<plain>[^\\\[])""",
+      | (?P<mark>\*\*|[*/{},]) | (?P<any>\?) | (?P<plain>[^\\\[*/{},?]+)""",
     re.VERBOSE | re.DOTALL,
 )
 _MEMBER = re.compile(r"(\\?.)(?:-(\\?.))?", re.DOTALL)
@@ -325,7 +270,7 @@ def _check_text(text: str) -> None:
         raise _Fault("it is empty; write '**' for every file")
     if len(text) > LENGTH_MAX:
         raise _Fault(f"it has {len(text)} characters, the most is {LENGTH_MAX}; split it into several patterns")
-    for char in text:
+    for char in "" if text.isprintable() else text:
         if unicodedata.category(char) in ("Cc", "Cs"):
             raise _Fault(f"it holds the control character U+{ord(char):04X}; write '?' in its place")
     if text.startswith("//"):
@@ -355,8 +300,10 @@ def _tokens(text: str, rules: PathRules) -> Iterator[Token]:
             if depth < 0:
                 raise _Fault("'}' closes nothing; write '\\}' for the character itself")
             yield mark
-        else:
+        elif found["escaped"]:
             yield _unescape(found[0])
+        else:
+            yield found[0]
     if depth:
         raise _Fault("'{' is not closed; add '}', or write '\\{' for the character itself")
 
@@ -411,6 +358,7 @@ def _expand(tokens: Iterator[Token]) -> list[list[Token]]:
             done, now = [], [[]]
         elif token is _Mark.comma:
             done, now = done + now, [[]]
+            _check_size(len(done) + len(now), 0)
         elif token is _Mark.close:
             if not done:
                 raise _Fault("the braces hold one alternative only; leave them out, or write '\\{' for '{'")
@@ -421,8 +369,7 @@ def _expand(tokens: Iterator[Token]) -> list[list[Token]]:
         else:
             for expansion in now:
                 expansion.append(token)
-        _check_size(len(done) + len(now), 0)
-    _check_size(len(now), sum(map(len, now)))
+    _check_size(len(now), sum(len(token) if isinstance(token, str) else 1 for expansion in now for token in expansion))
     return now
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from ganger.core.model import Budget, Kind, Lane
 from ganger.core.patterns import PathRules
 
 
@@ -40,3 +41,56 @@ class Policy(Struct, frozen=True):
     effects_max: int = 4
     """Most candidates and trains checked at once."""
     paths: PathRules = PathRules()
+    repo: str = ""
+    """Identity of the repository; a start permit for another one is refused. Empty: not checked."""
+    lanes: tuple[Lane, ...] = ()
+    autopick: tuple[str, ...] = ()
+    """Lanes that may be given instead of a busy one, best first."""
+    kinds: tuple[Kind, ...] = ()
+    """Kinds with limits; an item's kind that is not listed has none."""
+    depth_max: int = 2
+    """How deep items filed by workers may stand below those of a plan."""
+    permit_ms: int = 1_800_000
+    """How long after the grant a run's first worker may be started."""
+    require_clean: bool = False
+    """Whether the target must not be checked out with uncommitted changes when a run is granted."""
+    fleet_budget: Budget = Budget()
+    """The most that may be spent in a night."""
+    plan_budgets: tuple[tuple[str, Budget], ...] = ()
+    """The most that may be spent on a plan in a night, by plan id."""
+    run_budget: Budget = Budget()
+    """The most that one run may spend; so much is reserved when it is granted."""
+    priced: frozenset[str] = frozenset()
+    """Agents whose price is known: it is free, given, or reported by the agent itself."""
+    providers: tuple[tuple[str, str], ...] = ()
+    """The provider of each agent that names one; an agent that does not is a provider of its own."""
+    stagger_ms: int = 20_000
+    """Between the starts of two workers that waited for the same provider."""
+    breaker_max: int = 3
+    """Fruitless results in a row of one item's kind, agent or check that open its breaker."""
+    breaker_ms: int = 1_800_000
+    """How long an open breaker refuses; then one try closes it or opens it again."""
+    progress_ms: int = 900_000
+    """How long an active worker may change nothing before it counts as spinning."""
+    same_calls_max: int = 5
+    """Identical tool calls in a row that count as spinning."""
+    planner: str = ""
+    """The agent that is asked for new items when nothing is left; empty: nobody is."""
+    replans_max: int = 3
+    """Planner runs in a row that may say nothing before the loop stops."""
+
+    def lane(self, name: str) -> Lane | None:
+        """The lane of that name; None when there is none."""
+        return next((lane for lane in self.lanes if lane.name == name), None)
+
+    def kind(self, name: str) -> Kind:
+        """The kind of that name; without limits when it is not listed."""
+        return next((kind for kind in self.kinds if kind.name == name), Kind(name))
+
+    def provider(self, agent: str) -> str:
+        """Whose limits bind an agent."""
+        return next((provider for name, provider in self.providers if name == agent), agent)
+
+    def plan_budget(self, plan: str) -> Budget:
+        """The most that may be spent on a plan in a night."""
+        return next((budget for name, budget in self.plan_budgets if name == plan), Budget())

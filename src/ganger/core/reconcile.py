@@ -2,30 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
+from msgspec.structs import replace
 
 from ganger.core import commands as cmd
-from ganger.core.admission import hours_open_ms
+from ganger.core.admission import changes_nothing
+from ganger.core.budget import overspent
 from ganger.core.effects import (
     CleanWorkspace,
+    Clocks,
     CollectEvidence,
     Effect,
     EndRun,
     Exit,
     Land,
     Observed,
+    ReadPlan,
+    Recover,
+    Rewind,
     StartWorker,
     StopWorker,
     Submit,
     TestTrain,
 )
+from ganger.core.facts import Run
+from ganger.core.hours import hours_open_ms
 from ganger.core.ids import RunId
 from ganger.core.landing import next_train
-from ganger.core.loop import Intent
-from ganger.core.model import EndKind, QuestionKind, ReportKind
+from ganger.core.leases import next_expiry_ms
+from ganger.core.lifecycle import is_turn_over
+from ganger.core.limits import window_refusal
+from ganger.core.liveness import liveness, next_change_ms
+from ganger.core.loop import Intent, goes_on, planner_due
+from ganger.core.model import Again, EndKind, Liveness, QuestionKind, ReportKind, Usage
 from ganger.core.picking import pick, worth_noting
 from ganger.core.policy import Policy
-from ganger.core.state import Run, State
+from ganger.core.state import State
 
 RENEW_SHARE = 4
 """A lease is renewed when that would give it at least one such part of its length more."""
@@ -40,9 +54,11 @@ def reconcile(state: State, observed: Observed, now_ms: int, policy: Policy, int
     if renewals:
         effects.append(Submit(cmd.RenewLeases(renewals)))
     effects += _train_effects(state, observed, policy)
-    effects += _starts(state, observed, policy, intent)
+    effects += _starts(state, observed, now_ms, policy, intent)
     if intent.offer and observed.target:
         effects += _offers(state, observed, now_ms, policy, intent)
+        effects += _replans(state, now_ms, policy, intent)
+    effects += _times(state, now_ms)
     for run_id in sorted(observed.workspaces):
         if run_id not in state.runs:
             effects.append(CleanWorkspace(run_id))
@@ -53,16 +69,47 @@ def _run_effects(
     state: State, run: Run, observed: Observed, now_ms: int, policy: Policy, intent: Intent
 ) -> Iterator[Effect]:
     seen = observed.exits.get(run.id)
+    yield from _limited(run, observed)
     if run.has_worker and seen is not None and seen.turn == run.turn:
         yield Submit(_exit_command(run, seen))
     elif run.has_worker:
         yield from _worker_effects(state, run, observed, now_ms, policy)
     elif run.stop is not None:
         yield EndRun(run.id, run.stop.end, run.stop.reason)
+    elif run.rewind:
+        yield Rewind(run.id, run.rewind)
+    elif run.lost:
+        yield Recover(run.id, run.turn)
+    elif run.report is not None and changes_nothing(state.items[run.item].spec):
+        yield EndRun(run.id, EndKind.finished, run.report.summary or f"its worker says: {run.report.outcome}")
+    elif _permit_is_over(run, observed, now_ms):
+        yield Submit(cmd.StopRun(run.id, EndKind.expired, "its start permit ran out before its worker was started"))
     elif run.report is not None and run.report.kind is ReportKind.done and run.evidence is None and not run.turn_due:
         yield CollectEvidence(run.id, run.turn)
+    yield from _spending(run, observed)
     if intent.stop and run.stop is None and _unfinished(state, run):
         yield Submit(cmd.StopRun(run.id, EndKind.interrupted, "the night was ended"))
+
+
+def _permit_is_over(run: Run, observed: Observed, now_ms: int) -> bool:
+    """Whether nobody has started the run's first worker in time; one that may be under way is waited for."""
+    return not run.turn and bool(run.permit_ms) and run.permit_ms <= now_ms and run.id not in observed.starting
+
+
+def _limited(run: Run, observed: Observed) -> Iterator[Effect]:
+    """Hand in the limit that a worker's provider told it of, before its end: that is then no failure."""
+    limit = observed.limits.get(run.id)
+    if limit is not None and run.has_worker and run.stop is None and run.repeat is None and not is_turn_over(run):
+        yield Submit(cmd.RecordLimit(run.id, run.lease.token, limit.until_ms, limit.reason))
+
+
+def _spending(run: Run, observed: Observed) -> Iterator[Effect]:
+    """Hand in what the last turn has spent."""
+    usage = observed.usage.get(run.id)
+    if usage is not None and run.turn:
+        known = run.turn_spent
+        if usage.usd_micros > known.usd_micros or usage.tokens > known.tokens:
+            yield Submit(cmd.RecordUsage(run.id, run.lease.token, run.turn, Usage(usage.usd_micros, usage.tokens)))
 
 
 def _unfinished(state: State, run: Run) -> bool:
@@ -75,30 +122,39 @@ def _exit_command(run: Run, seen: Exit) -> cmd.RecordExit:
 
 
 def _worker_effects(state: State, run: Run, observed: Observed, now_ms: int, policy: Policy) -> Iterator[Effect]:
-    """Stop a worker that should not live any more; ask for the end of one that is silent or too slow."""
-    if run.stop is not None:
-        yield StopWorker(run.id)
+    """Stop a worker that should not live any more; act on one that is silent, too slow or has spent too much."""
+    if run.stop is not None or run.rewind or (run.repeat is not None and not is_turn_over(run)):
+        yield StopWorker(run.id, run.turn)
         return
-    if _turn_over(run):
+    if is_turn_over(run):
         if now_ms - run.reported_ms >= policy.linger_ms:
-            yield StopWorker(run.id)
+            yield StopWorker(run.id, run.turn)
         return
     spec = state.items[run.item].spec
-    if now_ms - run.started_ms >= spec.wall_max_ms:
+    clocks = _clocks(run, observed, now_ms)
+    over = overspent(run, clocks.age_ms)
+    if clocks.age_ms >= spec.wall_max_ms:
         reason = f"the worker took longer than {spec.wall_max_ms / 1000:g} s"
         yield Submit(cmd.StopRun(run.id, EndKind.timed_out, reason))
-    elif _silent_since(run, observed) + spec.silence_max_ms <= now_ms:
-        reason = f"the worker showed no activity for {spec.silence_max_ms / 1000:g} s"
-        yield Submit(cmd.StopRun(run.id, EndKind.stalled, reason))
+    elif over:
+        yield Submit(cmd.StopRun(run.id, EndKind.over_budget, over))
+    else:
+        judged = liveness(run, spec, clocks, now_ms, policy)
+        if judged.liveness is Liveness.stalled:
+            yield Submit(cmd.RepeatTurn(run.id, run.lease.token, run.turn, Again.hang, judged.reason))
+        elif _is_news(run, judged.liveness):
+            yield Submit(cmd.FlagRun(run.id, run.lease.token, judged.liveness, judged.reason))
 
 
-def _turn_over(run: Run) -> bool:
-    """Whether the worker has said its last word for this turn: it reported, asked, or was answered already."""
-    return run.report is not None or bool(run.question) or run.turn_due
+def _is_news(run: Run, found: Liveness) -> bool:
+    """Whether a person wants to know: a worker began to spin, or gets somewhere again after that."""
+    return (found is Liveness.spinning) != (run.flag is Liveness.spinning) and found is not Liveness.unknown
 
 
-def _silent_since(run: Run, observed: Observed) -> int:
-    return max(run.started_ms, observed.active_ms.get(run.id, 0))
+def _clocks(run: Run, observed: Observed, now_ms: int) -> Clocks:
+    """What was seen of a living worker; one whose age nobody could read is as old as the journal says."""
+    seen = observed.clocks.get(run.id, Clocks())
+    return seen if seen.age_ms else replace(seen, age_ms=now_ms - run.started_ms)
 
 
 def _renewals(state: State, observed: Observed, now_ms: int, policy: Policy) -> Iterator[tuple[RunId, int]]:
@@ -107,7 +163,7 @@ def _renewals(state: State, observed: Observed, now_ms: int, policy: Policy) -> 
         if run.stop is not None:
             continue
         ttl_ms = max(policy.lease_ttl_ms, state.items[run.item].spec.silence_max_ms)
-        since = _silent_since(run, observed) if run.has_worker else now_ms
+        since = max(run.started_ms, _clocks(run, observed, now_ms).active_ms) if run.has_worker else now_ms
         if since + ttl_ms >= run.lease.expires_ms + ttl_ms // RENEW_SHARE:
             yield run.id, since + ttl_ms
 
@@ -124,27 +180,82 @@ def _train_effects(state: State, observed: Observed, policy: Policy) -> Iterator
         yield Land(landing.old, landing.new, landing.tree)
 
 
-def _starts(state: State, observed: Observed, policy: Policy, intent: Intent) -> Iterator[Effect]:
+def _replans(state: State, now_ms: int, policy: Policy, intent: Intent) -> Iterator[Effect]:
+    """Ask the planner for new items when nothing goes on by itself: just when the night would be over otherwise."""
+    if not policy.planner or goes_on(state, now_ms, policy, intent):
+        return
+    plan = planner_due(state, policy, intent)
+    if plan is not None:
+        yield Submit(cmd.AskPlanner(plan))
+
+
+def _times(state: State, now_ms: int) -> Iterator[Effect]:
+    """Note leases that have run out, and read plans whose time has come."""
+    expiry_ms = next_expiry_ms(state)
+    if expiry_ms is not None and expiry_ms <= now_ms:
+        yield Submit(cmd.SweepLeases())
+    for name, schedule in sorted(state.schedules.items()):
+        if schedule.next_ms <= now_ms:
+            yield ReadPlan(name, schedule.path)
+
+
+def _starts(state: State, observed: Observed, now_ms: int, policy: Policy, intent: Intent) -> Iterator[Effect]:
     """Start the turns that are due, oldest run first, as far as there is room.
 
     A worker whose start is under way, or was cut off before it could be recorded, takes up room already and goes first.
     """
     due = [run for run in state.runs.values() if run.turn_due and run.stop is None and not run.has_worker]
+    due = [run for run in due if _may_start(state, run, observed, now_ms, policy)]
     if intent.stop:
         return
     taken = {run.id for run in state.runs.values() if run.has_worker} | observed.starting
     room = policy.workers_max - len(taken)
-    waiting = sorted((run for run in due if run.id not in taken), key=lambda run: run.lease.token)
-    for run in (*(run for run in due if run.id in taken), *waiting[: max(room, 0)]):
-        yield StartWorker(run.id, run.turn + 1)
+    living = Counter(key for run in state.runs.values() if run.id in taken for key in own_keys(run))
+    for run in due:
+        if run.id in taken:
+            yield StartWorker(run.id, run.turn + 1)
+    for run in sorted((run for run in due if run.id not in taken), key=lambda run: run.lease.token):
+        if room > 0 and has_own_room(run, living, policy):
+            room -= 1
+            living.update(own_keys(run))
+            yield StartWorker(run.id, run.turn + 1)
+
+
+def _may_start(state: State, run: Run, observed: Observed, now_ms: int, policy: Policy) -> bool:
+    """Whether a turn that is due may begin: its time has come, its provider is open, its permit still good."""
+    if start_ms(run) > now_ms or window_refusal(state, run.agent, now_ms, policy) is not None:
+        return False
+    return not _permit_is_over(run, observed, now_ms)
+
+
+def own_keys(run: Run) -> tuple[str, str]:
+    """What a run's worker counts as, besides as a worker."""
+    return f"kind:{run.kind}", f"lane:{run.lease.lane}"
+
+
+def has_own_room(run: Run, living: Mapping[str, int], policy: Policy) -> bool:
+    """Whether its kind and its lane have room for one more besides the workers that live or are being started."""
+    lane = policy.lane(run.lease.lane) if run.lease.lane else None
+    caps = policy.kind(run.kind).workers_max, lane.workers_max if lane is not None else None
+    return all(cap is None or living.get(key, 0) < cap for key, cap in zip(own_keys(run), caps, strict=True))
+
+
+def start_ms(run: Run) -> int:
+    """Before this instant the run's next worker is not started."""
+    return run.repeat.not_before_ms if run.repeat is not None else 0
 
 
 def _offers(state: State, observed: Observed, now_ms: int, policy: Policy, intent: Intent) -> Iterator[Effect]:
     """Offer ready items while there is room, and note why one that is ready is kept waiting."""
-    owed = sum(1 for run in state.runs.values() if run.turn_due and run.turn and run.stop is None)
-    for found in pick(state, policy.workers_max - state.workers_busy - owed, now_ms, policy, intent):
+    due = [run for run in state.runs.values() if run.turn_due and run.turn and run.stop is None]
+    owed = [run for run in due if _may_start(state, run, observed, now_ms, policy)]
+    room = policy.workers_max - state.workers_busy - len(owed)
+    if intent.granted_max is not None:
+        room = min(room, intent.granted_max - state.granted)
+    for found in pick(state, room, now_ms, policy, intent, [key for run in owed for key in own_keys(run)]):
         if found.refusal is None:
-            yield Submit(cmd.GrantRun(found.item.spec.id, observed.target))
+            clean = observed.target_clean
+            yield Submit(cmd.GrantRun(found.item.spec.id, observed.target, observed.repo, clean))
         elif worth_noting(found):
             refusal = found.refusal
             yield Submit(cmd.RecordWait(found.item.spec.id, refusal.code, refusal.reason, refusal.holder))
@@ -155,7 +266,8 @@ def next_wake_ms(state: State, observed: Observed, now_ms: int, policy: Policy) 
 
     What is due by now is not waited for: `reconcile` has asked for it already, and how that goes is an event.
     """
-    times = [when for run in state.runs.values() for when in _run_times(state, run, observed, policy)]
+    times = [when for run in state.runs.values() for when in _run_times(state, run, observed, now_ms, policy)]
+    times += _other_times(state)
     if state.workers_busy < policy.workers_max and state.ready:
         times += [*_offer_times(state), hours_open_ms(now_ms, policy)]
     if observed.look_again_ms is not None:
@@ -163,22 +275,40 @@ def next_wake_ms(state: State, observed: Observed, now_ms: int, policy: Policy) 
     return min((when for when in times if when > now_ms), default=None)
 
 
-def _run_times(state: State, run: Run, observed: Observed, policy: Policy) -> Iterator[int]:
+def _run_times(state: State, run: Run, observed: Observed, now_ms: int, policy: Policy) -> Iterator[int]:
     spec = state.items[run.item].spec
     if run.has_worker and run.stop is None:
-        if _turn_over(run):
+        if is_turn_over(run):
             yield run.reported_ms + policy.linger_ms
         else:
-            yield run.started_ms + spec.wall_max_ms
-            yield _silent_since(run, observed) + spec.silence_max_ms
+            clocks = _clocks(run, observed, now_ms)
+            yield now_ms + spec.wall_max_ms - clocks.age_ms
+            yield from next_change_ms(run, spec, clocks, policy)
+            if run.reserved.wall_ms:
+                yield now_ms + run.reserved.wall_ms - run.spent_in_all.wall_ms - clocks.age_ms
     if run.stop is None and not run.has_worker:
         ttl_ms = max(policy.lease_ttl_ms, spec.silence_max_ms)
         yield run.lease.expires_ms + ttl_ms // RENEW_SHARE - ttl_ms
+        yield start_ms(run)
+        yield from (window.until_ms for window in state.windows.values())
+        if not run.turn:
+            yield run.permit_ms
 
 
 def _offer_times(state: State) -> Iterator[int]:
-    for _, _, item_id in state.ready:
+    for _, _, _, item_id in state.ready:
         item = state.items[item_id]
         yield item.cool_until_ms
+        yield item.again_ms
         if item.hold is not None and item.hold.reason == "until":
             yield item.hold.until_ms
+    if state.ready:
+        yield from (window.until_ms for window in state.windows.values())
+        yield from (breaker.until_ms for breaker in state.breakers.values())
+
+
+def _other_times(state: State) -> Iterator[int]:
+    yield from (schedule.next_ms for schedule in state.schedules.values())
+    expiry_ms = next_expiry_ms(state)
+    if expiry_ms is not None:
+        yield expiry_ms

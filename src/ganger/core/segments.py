@@ -82,13 +82,25 @@ class Glob:
     """A segment that is not plain text: characters and gaps (`None`), never two gaps in a row, never only a gap.
 
     Compared by identity: take them from `glob`, which gives equal ones the same object while it remembers them.
+    `head` and `tail` are the plain text that all its names begin and end with.
     """
 
-    __slots__ = ("items", "runs")
+    __slots__ = ("head", "items", "runs", "tail")
 
     def __init__(self, items: tuple[Char | None, ...]) -> None:
         self.items = items
         self.runs: Runs[Char] = runs_of(items)
+        self.head = _plain_start(items)
+        self.tail = _plain_start(items[::-1])[::-1]
+
+
+def _plain_start(items: tuple[Char | None, ...]) -> str:
+    plain = ""
+    for item in items:
+        if not isinstance(item, str):
+            break
+        plain += item
+    return plain
 
 
 Segment: TypeAlias = str | Glob
@@ -155,8 +167,10 @@ def segments_meet(a: Segment, b: Segment) -> bool:
     """Say whether some name fits both segments."""
     if a == b or a is ANY_SEGMENT or b is ANY_SEGMENT:
         return True
-    if isinstance(a, str) and isinstance(b, str):
-        return False
+    if isinstance(a, str):
+        return not isinstance(b, str) and a.startswith(b.head) and a.endswith(b.tail) and _globs_meet(a, b)
+    if isinstance(b, str):
+        return b.startswith(a.head) and b.endswith(a.tail) and _globs_meet(a, b)
     return _globs_meet(a, b)
 
 

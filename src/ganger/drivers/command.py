@@ -1,4 +1,22 @@
-"""The driver for any program: the brief on standard input, each printed line a message, the exit status the end."""
+"""The driver for any program: the brief on standard input, the exit status the end.
+
+What the program prints is kept and shown. With `output = "events"` in its `[agents.NAME]` table, a printed line that is
+a JSON object of one of these shapes is also understood; other lines, and other keys, are passed over:
+
+    {"event": "started", "session": "…", "model": "…"}
+    {"event": "message", "text": "…"}
+    {"event": "tool_call", "name": "bash", "arguments": {"command": "make test"}}
+    {"event": "tool_result", "ok": true}
+    {"event": "usage", "tokens_in": 1200, "tokens_out": 80, "usd": 0.0042}
+    {"event": "waiting_for_permission", "tool": "bash"}
+    {"event": "rate_limited", "reset_at_ms": 1790000000000, "reason": "five-hour limit"}
+    {"event": "turn_ended", "outcome": "completed"}
+
+`usage` tells what came since the usage before, or, with `"whole_turn": true`, the totals of the turn; without `usd` the
+money is reckoned from the agent's price. `reset_at_ms` is 0 or left out when the provider does not say. The outcome is
+`completed`, `failed`, `interrupted` or `limited`. Only `event`, and the `name`, `text`, `ok` or `outcome` shown, are
+required. With `output = "text"`, the default, no line means anything.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +24,28 @@ import shlex
 import shutil
 from collections.abc import Mapping
 
-from ganger.drivers.port import Capabilities, DriverEvent, Launch, Message, Turn
+import msgspec
+
+from ganger.drivers.port import (
+    Capabilities,
+    DriverEvent,
+    Event,
+    Launch,
+    Message,
+    RateLimited,
+    Started,
+    ToolCall,
+    ToolResult,
+    Turn,
+    TurnEnded,
+    Usage,
+    WaitingForPermission,
+    digest_of,
+)
 
 BRIEF_ENV_BYTES_MAX = 100_000
 """Linux takes at most 128 KiB for one string of the environment."""
-MESSAGE_BYTES_MAX = 16_384
-"""More of a line is for the transcript, not for an event."""
+OUTPUTS = ("text", "events")
 
 
 class CommandDriver:
@@ -21,7 +55,9 @@ class CommandDriver:
     capabilities = Capabilities(resume=False, reports_by_exit=True)
 
     def fault(self, settings: Mapping[str, str]) -> str:
-        """Say whether `run` is missing, cannot be split, or names a program that is not there."""
+        """Say whether `run` is missing, cannot be split, or names a program that is not there; or `output` is wrong."""
+        if settings.get("output", "text") not in OUTPUTS:
+            return f'`output` is "text" or "events", not {settings["output"]!r}'
         run = settings.get("run", "")
         if not run.strip():
             return '`run` is missing: say which program to start, for example run = "ruff check --fix ."'
@@ -49,7 +85,24 @@ class CommandDriver:
         env = {"GANGER_BRIEF": stdin.decode() if fits else path, "GANGER_BRIEF_FILE": path}
         return Launch(tuple(shlex.split(turn.settings["run"])), env, stdin)
 
-    def read(self, line: bytes) -> tuple[DriverEvent, ...]:
-        """Take the line as a message; an empty one says nothing."""
-        text = line[:MESSAGE_BYTES_MAX].decode(errors="replace").strip("\r\n")
-        return (Message(text),) if text.strip() else ()
+    def events(self, line: bytes, settings: Mapping[str, str]) -> tuple[DriverEvent, ...]:
+        """Read a line that is an event, where the settings say that there are such; any other is just output."""
+        if settings.get("output") != "events" or not line.lstrip(b" \t").startswith(b"{"):
+            return ()
+        try:
+            found = _EVENTS.decode(line)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return ()
+        return (ToolCall(found.name, digest_of(bytes(found.arguments))) if isinstance(found, _Call) else found,)
+
+
+class _Call(Event, frozen=True, tag="tool_call"):
+    """A tool call as it stands in a line: the arguments are any JSON value."""
+
+    name: str
+    arguments: msgspec.Raw = msgspec.Raw(b"")
+
+
+_EVENTS = msgspec.json.Decoder(
+    Started | Message | _Call | ToolResult | Usage | WaitingForPermission | RateLimited | TurnEnded
+)

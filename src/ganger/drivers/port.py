@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 from collections.abc import Mapping
 from enum import StrEnum
 from importlib import metadata
 from pathlib import Path
-from typing import Protocol, TypeAlias, cast
+from typing import Annotated, Protocol, TypeAlias, cast
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from ganger.core.ids import ItemId, RunId, Token
 from ganger.errors import ConfigError
@@ -18,6 +19,8 @@ GROUP = "ganger.drivers"
 """The entry point group in which other packages offer drivers; each names a class without arguments."""
 _BUILT_IN = {"command": "ganger.drivers.command:CommandDriver"}
 """Found without reading the metadata of every installed package."""
+TOKENS_MAX, USD_MAX = 10**12, 10**6
+"""More than one event can truthfully tell of; a figure beyond is no event."""
 
 
 class Turn(Struct, frozen=True):
@@ -73,69 +76,76 @@ class TurnOutcome(StrEnum):
     """It reached a limit of turns, tokens or money."""
 
 
-class Started(Struct, frozen=True, tag="started"):
+class Event(Struct, frozen=True, gc=False, tag_field="event"):
+    """Base of all events: what the output of an agent product means, in the same words for every product."""
+
+
+class Started(Event, frozen=True, tag="started"):
     """The agent runs; `session` is what a resume needs, empty where there is none."""
 
     session: str = ""
     model: str = ""
 
 
-class Message(Struct, frozen=True, tag="message"):
+class Message(Event, frozen=True, tag="message"):
     """Text for a person to read, as the worker wrote it: it may hold anything."""
 
     text: str
 
 
-class ToolCall(Struct, frozen=True, tag="tool_call"):
-    """The agent uses a tool; `arguments` is their raw text."""
+class ToolCall(Event, frozen=True, tag="tool_call"):
+    """The agent uses a tool; two calls of one name and digest ask for the same."""
 
-    call: str
     name: str
-    arguments: str = ""
+    digest: str
+    """Of the arguments, see `digest_of`."""
 
 
-class ToolResult(Struct, frozen=True, tag="tool_result"):
+class ToolResult(Event, frozen=True, tag="tool_result"):
     """A tool came back."""
 
-    call: str
     ok: bool
-    text: str = ""
 
 
-class Usage(Struct, frozen=True, tag="usage"):
-    """What was used since the last such event."""
+class Usage(Event, frozen=True, tag="usage"):
+    """What was used: since the last such event, or in the whole turn so far."""
 
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cached_tokens: int = 0
-    """Those of `input_tokens` that were read from a cache."""
-    cost_usd: float | None = None
+    tokens_in: Annotated[int, Meta(ge=0, le=TOKENS_MAX)] = 0
+    tokens_out: Annotated[int, Meta(ge=0, le=TOKENS_MAX)] = 0
+    usd: Annotated[float, Meta(ge=0, le=USD_MAX)] | None = None
     """None where the product does not say: unknown is not free."""
+    whole_turn: bool = False
+    """Whether these are the totals of the turn, and not only what came after the event before."""
 
 
-class WaitingForPermission(Struct, frozen=True, tag="waiting_for_permission"):
+class WaitingForPermission(Event, frozen=True, tag="waiting_for_permission"):
     """The agent will not go on before somebody allows something."""
 
-    tool: str
-    text: str = ""
+    tool: str = ""
 
 
-class RateLimited(Struct, frozen=True, tag="rate_limited"):
-    """The provider refuses for now; `reset_at_ms` is when it will not, None where it does not say."""
+class RateLimited(Event, frozen=True, tag="rate_limited"):
+    """The provider refuses for now."""
 
-    reset_at_ms: int | None = None
+    reset_at_ms: Annotated[int, Meta(ge=0, le=1 << 53)] = 0
+    """When it will not any more, milliseconds since the epoch; 0 where it does not say."""
+    reason: str = ""
 
 
-class TurnEnded(Struct, frozen=True, tag="turn_ended"):
+class TurnEnded(Event, frozen=True, tag="turn_ended"):
     """The agent says that its turn is over; its process may live a little longer."""
 
     outcome: TurnOutcome
-    text: str = ""
 
 
 DriverEvent: TypeAlias = (
     Started | Message | ToolCall | ToolResult | Usage | WaitingForPermission | RateLimited | TurnEnded
 )
+
+
+def digest_of(arguments: bytes) -> str:
+    """Name the arguments of a tool call by a short hash of their raw text."""
+    return hashlib.blake2b(arguments, digest_size=12).hexdigest()
 
 
 class Driver(Protocol):
@@ -159,7 +169,7 @@ class Driver(Protocol):
         """Say how to start `turn`. Only for settings without a fault."""
         ...
 
-    def read(self, line: bytes) -> tuple[DriverEvent, ...]:
+    def events(self, line: bytes, settings: Mapping[str, str]) -> tuple[DriverEvent, ...]:
         """Read one line of output, with or without its line end. Total: bytes of any kind give events or none."""
         ...
 

@@ -66,6 +66,28 @@ def is_alive(worker: WorkerId) -> bool:
     return process.alive
 
 
+def born_ms(worker: WorkerId, slept_before_ms: int) -> int:
+    """When a worker was started, by the clock of `monotonic_ms`, in ms; `slept_before_ms` is `slept_ms` at its start.
+
+    The kernel counts a start time from the boot, with the time in which the machine slept.
+    """
+    if sys.platform != "linux":
+        return monotonic_ms() - int((time.time() - worker.started) * 1000)
+    return worker.started * 1000 // _TICKS_PER_S - slept_before_ms
+
+
+def monotonic_ms() -> int:
+    """A clock that neither jumps nor counts while the machine sleeps, in ms."""
+    return time.monotonic_ns() // 1_000_000
+
+
+def slept_ms() -> int:
+    """How long the machine has slept since it was booted; 0 where the kernel does not say."""
+    if sys.platform != "linux":
+        return 0
+    return (time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.monotonic_ns()) // 1_000_000
+
+
 def pidfd(worker: WorkerId) -> int | None:
     """Open a descriptor that becomes readable when the worker ends; None when it has, or where there are none.
 

@@ -6,21 +6,36 @@ the other side renames things.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from ganger.errors import WorldFailed
+
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _CHUNK = 1 << 20
+_OURS = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
+)
 
 Name = str | bytes
 
 
 class TooLarge(OSError):
     """The file has more bytes than the caller wants to read."""
+
+
+def blame_it(error: OSError) -> None:
+    """Take an error as said of what the other side left; WorldFailed when it is said of this machine.
+
+    A full disk or too many open files say nothing of a file that was to be read, so nobody may take it for missing.
+    """
+    if error.errno in _OURS:
+        raise WorldFailed(f"cannot copy what a worker left: {error.strerror}", "free some room") from error
 
 
 @contextmanager
@@ -57,11 +72,15 @@ def open_regular(at: int, name: Name) -> int:
 
 
 def read_file(root: int | Path, parts: Sequence[Name], bytes_max: int) -> bytes | None:
-    """Return the content of a regular file below `root`; None when there is none, or it is longer than that."""
+    """Return the content of a regular file below `root`; None when there is none, or it is longer than that.
+
+    WorldFailed when that cannot be said.
+    """
     try:
         with directory(root, parts[:-1]) as at, os.fdopen(open_regular(at, parts[-1]), "rb") as file:
             content = file.read(bytes_max + 1)
-    except OSError:
+    except OSError as error:
+        blame_it(error)
         return None
     return content if len(content) <= bytes_max else None
 

@@ -47,8 +47,8 @@ _CONFIG = """\
 [pack]
 \tthreads = 1
 {extensions}{benign}"""
-_BENIGN = ("badTimezone", "missingNameBeforeEmail", "missingSpaceBeforeDate", "missingSpaceBeforeEmail",
-           "missingEmail", "multipleAuthors", "zeroPaddedDate", "zeroPaddedFilemode")  # fmt: skip
+BENIGN = ("badTimezone", "missingNameBeforeEmail", "missingSpaceBeforeDate", "missingSpaceBeforeEmail",
+          "missingEmail", "multipleAuthors", "zeroPaddedDate", "zeroPaddedFilemode")  # fmt: skip
 """Faults of old histories that do no harm; everything else that fsck finds refuses the object."""
 
 
@@ -136,7 +136,7 @@ def _object_format(git_dir: Path) -> str:
 
 def _config_text(repo: Repository, object_format: str) -> str:
     sha256 = object_format == "sha256"
-    faults = "".join(f"\t{name} = ignore\n" for name in _BENIGN)
+    faults = "".join(f"\t{name} = ignore\n" for name in BENIGN)
     return _CONFIG.format(
         version=1 if sha256 else 0,
         ignorecase=str(repo.rules.fold_case).lower(),

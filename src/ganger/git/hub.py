@@ -18,6 +18,7 @@ from pathlib import Path
 from ganger.core.ids import Commit
 from ganger.errors import GitFailed, RepositoryError, StateDirError
 from ganger.git import trash
+from ganger.git.beneath import blame_it
 from ganger.git.command import Git, oid
 from ganger.git.founding import COMPLETE, TRUSTED, borrows, fix_config, found_hub, move_aside
 from ganger.git.refs import TARGET, checked_ref, train_ref
@@ -112,10 +113,6 @@ class Hub:
         """Let a ref of the hub name a commit, whatever it named before."""
         self.git.run("update-ref", checked_ref(name), oid(commit))
 
-    def drop_ref(self, name: str) -> None:
-        """Remove a ref of the hub; one that is not there is no error."""
-        self.git.run("update-ref", "-d", checked_ref(name))
-
     def exists(self, commit: Commit) -> bool:
         """Whether the object is in the hub."""
         return self.git.has(commit)
@@ -159,14 +156,21 @@ class Hub:
 
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
-        """Yield a new empty directory of our own, removed afterwards; for copies and temporary indexes."""
+        """Yield a new empty directory of our own, removed afterwards; for copies and temporary indexes.
+
+        WorldFailed when there is no room for it, or for what is put into it.
+        """
         root = self.path / _SCRATCH
-        root.mkdir(mode=0o700, exist_ok=True)
-        made = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=root))
         try:
-            yield made
-        finally:
-            trash.discard_below(root, made)
+            root.mkdir(mode=0o700, exist_ok=True)
+            made = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=root))
+            try:
+                yield made
+            finally:
+                trash.discard_below(root, made)
+        except OSError as error:
+            blame_it(error)
+            raise
 
     @contextlib.contextmanager
     def locked(self, what: str) -> Iterator[None]:

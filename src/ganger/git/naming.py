@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from pathlib import Path
@@ -10,6 +9,8 @@ from pathlib import Path
 
 def repo_id(common_dir: Path) -> str:
     """Derive the name of a repository's state directory from the real path of its git directory."""
+    import hashlib  # it loads OpenSSL, which commands that are told the state directory do without
+
     named_by = common_dir.parent.name if common_dir.name == ".git" else common_dir.name.removesuffix(".git")
     slug = re.sub(r"[^A-Za-z0-9_]+", "-", named_by).strip("-")[:40] or "repo"
     return f"{slug}-{hashlib.sha256(os.fsencode(common_dir)).hexdigest()[:10]}"

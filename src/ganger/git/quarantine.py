@@ -14,7 +14,9 @@ from pathlib import Path
 
 from ganger.core.ids import Commit, is_commit
 from ganger.errors import GitFailed, WorldFailed
-from ganger.git.beneath import TooLarge, copy_file, directory, names, read_file
+from ganger.git.beneath import TooLarge, blame_it, copy_file, directory, names, read_file
+from ganger.git.command import Git, oid
+from ganger.git.founding import BENIGN
 from ganger.git.hub import Hub
 
 BYTES_MAX = 4 << 30
@@ -26,6 +28,7 @@ _LOG_BYTES_MAX = 1 << 20
 _FAN = re.compile(r"[0-9a-f]{2}")
 _LOOSE = re.compile(r"[0-9a-f]{38}(?:[0-9a-f]{24})?")
 _PACK = re.compile(r"pack-[0-9a-f]{40}(?:[0-9a-f]{24})?\.(?:pack|idx)")
+_OID = re.compile(r"\b[0-9a-f]{40}(?:[0-9a-f]{24})?\b")
 _SYMREF_DEPTH_MAX = 5
 
 
@@ -77,21 +80,58 @@ def carry(hub: Hub, workspace: Path, wanted: Mapping[str, Commit]) -> None:
 
 
 def carry_each(hub: Hub, workspace: Path, wanted: Mapping[str, Commit]) -> tuple[str, ...]:
-    """Bring over as many of `wanted` as possible; return the hub refs that were made."""
-    made = []
+    """Bring over those of `wanted` whose objects are whole; return the hub refs that were made.
+
+    GitFailed when the hub cannot take what is whole, WorldFailed when there is more than ganger will copy: what is not
+    made then says nothing of the workspace.
+    """
     with hub.scratch() as scratch:
         source = _quarantined(hub, workspace, scratch / "carried.git")
         try:
             _fetch(hub, source, wanted)
             return tuple(wanted)
         except GitFailed:
-            for ref, commit in wanted.items():
-                try:
-                    _fetch(hub, source, {ref: commit})
-                    made.append(ref)
-                except GitFailed:
-                    continue
-    return tuple(made)
+            whole = _whole(hub, source, wanted)
+            if False:
+                raise
+        if False:
+            _fetch(hub, source, whole)
+        return tuple(whole)
+
+
+def _whole(hub: Hub, source: Path, wanted: Mapping[str, Commit]) -> dict[str, Commit]:
+    """Leave out the commits that lack an object or need a faulty one; nothing is written to find that out.
+
+    GitFailed when the hub's own refs cannot be read.
+    """
+    tips = sorted(set(hub.refs("refs/ganger/").values()))
+    hub.git.run("rev-list", "--no-walk", "--quiet", "--stdin", input="\n".join(tips).encode())
+    faulty = _faulty(hub, source)
+    whole = {}
+    for ref, commit in wanted.items():
+        asked = "\n".join((oid(commit), *(f"^{tip}" for tip in tips)))
+        needed = Git(source).call("rev-list", "--objects", "--no-object-names", "--stdin", stdin=asked.encode())
+        if needed.code == 0 and faulty.isdisjoint(needed.stdout.decode("ascii").split()):
+            whole[ref] = commit
+    return whole
+
+
+def _faulty(hub: Hub, source: Path) -> frozenset[str]:
+    """Return the objects of a quarantine that git finds fault with or misses, without those that the hub has.
+
+    What the hub lends is not looked at: there may be much of it. Git names the object in every complaint, and in that
+    of a broken link first the one that has no fault but what it links to.
+    """
+    borrowed = source / "objects" / "info" / "alternates"
+    lender = borrowed.read_bytes()
+    borrowed.write_bytes(b"")
+    done = Git(source).call("fsck", "--strict", "--no-dangling", "--no-reflogs", "--no-progress", timeout_s=600)
+    borrowed.write_bytes(lender)
+    complaints = (done.stdout.decode("utf-8", "replace") + done.stderr).splitlines()
+    named = {name for line in complaints if not line.startswith("broken link from") for name in _OID.findall(line)}
+    printed = hub.git.run("cat-file", "--batch-check", input="".join(f"{name}\n" for name in named).encode())
+    lines = printed.decode("ascii").splitlines()
+    return frozenset(line.split(" ")[0] for line in lines if line.endswith(" missing"))
 
 
 def _fetch(hub: Hub, source: Path, wanted: Mapping[str, Commit]) -> None:
@@ -115,8 +155,8 @@ def _quarantined(hub: Hub, workspace: Path, making: Path) -> Path:
                 if _FAN.fullmatch(name):
                     _copy_all(objects, name, _LOOSE, making / "objects" / name, hub.objects / name, budget)
             _copy_all(objects, "pack", _PACK, making / "objects" / "pack", hub.objects / "pack", budget)
-    except OSError:
-        return making
+    except OSError as error:
+        blame_it(error)
     return making
 
 
@@ -129,8 +169,8 @@ def _copy_all(objects: int, name: str, allowed: re.Pattern[str], into: Path, kno
             for entry in names(at):
                 if allowed.fullmatch(entry) and entry not in have:
                     _copy_one(at, entry, into / entry, budget)
-    except OSError:
-        return
+    except OSError as error:
+        blame_it(error)
 
 
 def _copy_one(at: int, entry: str, into: Path, budget: _Budget) -> None:
@@ -138,14 +178,16 @@ def _copy_one(at: int, entry: str, into: Path, budget: _Budget) -> None:
         budget.take(copy_file(at, entry, into, budget.bytes_left))
     except TooLarge:
         budget.take(BYTES_MAX + 1)
-    except OSError:
-        return
+    except OSError as error:
+        blame_it(error)
 
 
 def _config(hub: Hub) -> str:
-    if "sha256" in (hub.path / "config").read_text():
-        return "[core]\n\trepositoryformatversion = 1\n\tbare = true\n[extensions]\n\tobjectFormat = sha256\n"
-    return "[core]\n\trepositoryformatversion = 0\n\tbare = true\n"
+    """What a quarantine needs to know: the format of the hub's objects, and the faults that the hub lets pass."""
+    sha256 = "sha256" in (hub.path / "config").read_text()
+    extensions = "[extensions]\n\tobjectFormat = sha256\n" if sha256 else ""
+    benign = "".join(f"\t{name} = ignore\n" for name in BENIGN)
+    return f"[core]\n\trepositoryformatversion = {int(sha256)}\n\tbare = true\n{extensions}[fsck]\n{benign}"
 
 
 def _packed(workspace: Path) -> dict[str, Commit]:
@@ -163,7 +205,8 @@ def _loose(workspace: Path) -> list[Commit]:
         try:
             with directory(workspace, (".git", *parts)) as at:
                 listed = sorted(names(at))[:REFS_MAX]
-        except OSError:
+        except OSError as error:
+            blame_it(error)
             continue
         for name in listed:
             text = read_file(workspace, (".git", *parts, name), _REF_BYTES_MAX)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ganger.core.ids import Commit
 from ganger.errors import GitFailed
-from ganger.git.beneath import TooLarge, copy_file, directory, names
+from ganger.git.beneath import TooLarge, blame_it, copy_file, directory, names
 from ganger.git.changes import path_text
 from ganger.git.command import Git, oid
 from ganger.git.hub import Hub
@@ -50,7 +50,7 @@ def snapshot(
     it was, unless `whole` asks for its files too. What cannot be taken is named in `Left-Out:` lines of the message:
     unreadable or special files, names that git forbids (`.git`), files over 256 MiB, what exceeds 2 GiB in all.
     Author and committer are ganger; the time is `when_s`, or that of `parent`, so the same content is the same commit.
-    GitFailed when the work tree cannot be listed, or the hub not be written.
+    GitFailed when the work tree cannot be listed, or the hub not be written; WorldFailed when there is no room.
     """
     with hub.scratch() as scratch:
         stage = scratch / "stage"
@@ -120,6 +120,7 @@ def _take(path: Path, raw: bytes, stage: Path, found: _Found) -> None:
     except (FileNotFoundError, NotADirectoryError):
         found.removed.append(raw)
     except OSError as error:
+        blame_it(error)
         # ELOOP: a parent directory became a link, so the tracked file below it is gone.
         if _is_below_link(path, parts):
             found.removed.append(raw)

@@ -15,13 +15,14 @@ from pathlib import Path
 from ganger.core.ids import Commit, RunId, is_run_id
 from ganger.errors import GitFailed, WorldFailed
 from ganger.git import trash
+from ganger.git.beneath import directory
 from ganger.git.command import Git, oid
 from ganger.git.hub import Hub
 from ganger.git.quarantine import all_refs, carry, carry_each, workspace_ref
 from ganger.git.refs import TARGET, candidate_ref, keep_prefix
 from ganger.git.snapshot import snapshot
 
-__all__ = ["branch_of", "create", "exists", "fetch_candidate", "keep", "ref_files", "snapshot"]
+__all__ = ["branch_of", "create", "exists", "fetch_candidate", "is_readable", "keep", "ref_files", "snapshot", "tip"]
 
 _CONFIG = """\
 [core]
@@ -74,6 +75,20 @@ def branch_of(run: RunId) -> str:
     return f"ganger/{run}"
 
 
+def tip(path: Path, run: RunId) -> Commit | None:
+    """Return what the run's branch names, as the files of the workspace say; None when there is no such thing."""
+    return workspace_ref(path, f"refs/heads/{branch_of(run)}")
+
+
+def is_readable(path: Path) -> bool:
+    """Whether there is a directory with a git directory in it, neither of them a link."""
+    try:
+        with directory(path, (".git",)):
+            return True
+    except OSError:
+        return False
+
+
 def ref_files(path: Path, run: RunId) -> tuple[Path, ...]:
     """Return the directories to watch for a commit on the run's branch.
 
@@ -89,7 +104,7 @@ def fetch_candidate(hub: Hub, path: Path, run: RunId) -> Commit | None:
     None when the workspace or the branch is gone. GitFailed when the objects are missing or faulty, WorldFailed when
     there is more than ganger will copy; the candidate ref then stays as it was.
     """
-    commit = workspace_ref(path, f"refs/heads/{branch_of(run)}")
+    commit = tip(path, run)
     if commit is None:
         return None
     ref = candidate_ref(run)

@@ -13,7 +13,7 @@ import apsw
 
 from ganger.errors import StateDirError
 
-SCHEMA = 1
+SCHEMA = 2
 """The schema these queries are written for; held equal to `journal.schema.VERSION` by a test."""
 
 
@@ -35,6 +35,7 @@ class ItemRow(NamedTuple):
     landed: str
     landed_ms: int
     reason: str
+    parent: str
 
 
 class RunRow(NamedTuple):
@@ -59,6 +60,21 @@ class RunRow(NamedTuple):
     kept: str
     todos: str
     note: str
+    kind: str
+    lane: str
+    mode: str
+    alone: int
+    depth: int
+    permit_ms: int
+    forced_by: str
+    reserved: str
+    usd_micros: int
+    tokens: int
+    wall_ms: int
+    liveness: str
+    liveness_reason: str
+    flagged_ms: int
+    ended_seq: int
 
 
 class TurnRow(NamedTuple):
@@ -77,6 +93,44 @@ class TurnRow(NamedTuple):
     judged_ms: int
     verdict: str
     evidence: str
+    lost: int
+    usd_micros: int
+    tokens: int
+    wall_ms: int
+
+
+class RepeatRow(NamedTuple):
+    """That a turn was done over although its worker had not reported, and why."""
+
+    seq: int
+    at_ms: int
+    run: str
+    turn: int
+    why: str
+    reason: str
+    not_before_ms: int
+
+
+class RewindRow(NamedTuple):
+    """That a person had a workspace put back to a checkpoint; `done_ms` is 0 until it holds its bytes."""
+
+    seq: int
+    at_ms: int
+    run: str
+    checkpoint: str
+    note: str
+    by: str
+    done_ms: int
+
+
+class PruningRow(NamedTuple):
+    """That kept files of a run went into the trash; `unreviewed` when nobody had decided on the run before."""
+
+    seq: int
+    at_ms: int
+    run: str
+    classes: str
+    unreviewed: int
 
 
 class QuestionRow(NamedTuple):
@@ -107,6 +161,7 @@ class WaitRow(NamedTuple):
     code: str
     reason: str
     holder: str
+    again_ms: int
 
 
 class TrainRow(NamedTuple):
@@ -139,12 +194,89 @@ class SupervisorRow(NamedTuple):
 
 
 class PlanRow(NamedTuple):
-    """A plan the fleet knows."""
+    """A plan the fleet knows; `state` is active, paused or stopped."""
 
     id: str
     title: str
     path: str
     digest: str
+    state: str
+    reason: str
+    steer: str
+    unreadable: str
+    still_open: str
+
+
+class LeaseRow(NamedTuple):
+    """A lease that belongs to no run; not ended is not live: see `expires_ms`."""
+
+    id: str
+    holder: str
+    lane: str
+    scope: str
+    mode: str
+    alone: int
+    token: int
+    granted_ms: int
+    expires_ms: int
+    forced_by: str
+    ended_ms: int
+    reason: str
+
+
+class BreakerRow(NamedTuple):
+    """A breaker; open while `closed_ms` is 0."""
+
+    key: str
+    reason: str
+    opened_ms: int
+    until_ms: int
+    launch: int
+    closed_ms: int
+
+
+class WindowRow(NamedTuple):
+    """Until when a provider refuses its agents, and the run that met with it."""
+
+    provider: str
+    until_ms: int
+    reason: str
+    run: str
+    at_ms: int
+
+
+class ScheduleRow(NamedTuple):
+    """A schedule; over when `dropped_ms` > 0."""
+
+    name: str
+    path: str
+    every_ms: int
+    next_ms: int
+    fired_ms: int
+    outcome: str
+    dropped_ms: int
+
+
+class ForbiddenRow(NamedTuple):
+    """Something that was asked for by somebody whose it is not to ask for."""
+
+    seq: int
+    at_ms: int
+    actor: str
+    what: str
+    reason: str
+    run: str
+
+
+class EntryRow(NamedTuple):
+    """An entry of the journal, undecoded; `journal.codec.decode` reads its body."""
+
+    seq: int
+    at_ms: int
+    type: str
+    actor: str
+    body: bytes
+    crc: int
 
 
 class LiveRow(NamedTuple):
@@ -160,9 +292,31 @@ class LiveRow(NamedTuple):
     note: str
     todos: str
     question: str
+    kind: str
+    lane: str
+    liveness: str
 
 
-Row = TypeVar("Row", bound=tuple)  # type: ignore[type-arg]
+Row = TypeVar("Row", bound=NamedTuple)
+TABLES: dict[type, str] = {
+    PlanRow: "plans",
+    ItemRow: "items",
+    RunRow: "runs",
+    TurnRow: "turns",
+    RepeatRow: "repeats",
+    RewindRow: "rewinds",
+    PruningRow: "prunings",
+    QuestionRow: "questions",
+    WaitRow: "waits",
+    TrainRow: "trains",
+    LeaseRow: "leases",
+    BreakerRow: "breakers",
+    WindowRow: "windows",
+    ScheduleRow: "schedules",
+    ForbiddenRow: "forbidden",
+    SupervisorRow: "supervisors",
+}
+"""The table that each row is of; a row has all of its columns, as a test holds."""
 
 
 class NoFleet(StateDirError):
@@ -170,18 +324,20 @@ class NoFleet(StateDirError):
 
 
 class Reader:
-    """A read-only look at a journal file; NoFleet when there is none, StateDirError when it is of a newer version."""
+    """A read-only look at a journal file; NoFleet when there is none, StateDirError when it is of a newer version.
+
+    One of an older version is brought up to date first, which writes.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         if not path.exists():
             raise NoFleet(f"there is no fleet at {path.parent}", "ganger init, then ganger run PLAN")
-        try:
-            self.db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
-            self.db.set_busy_timeout(10_000)
-            found = int(self.db.pragma("user_version"))
-        except apsw.Error as error:
-            raise StateDirError(f"{path} cannot be read: {error}", "check its owner and mode") from error
+        self.db, found = self._open()
+        if 0 < found < SCHEMA:
+            self.db.close()
+            _bring_up_to_date(path)
+            self.db, found = self._open()
         if not found:
             self.db.close()
             raise NoFleet(f"there is no fleet at {path.parent}", "ganger init, then ganger run PLAN")
@@ -191,12 +347,25 @@ class Reader:
                 "use that ganger, or another --state-dir; nothing was changed",
             )
 
+    def _open(self) -> tuple[apsw.Connection, int]:
+        try:
+            db = apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READONLY)
+            db.set_busy_timeout(10_000)
+            return db, int(db.pragma("user_version"))
+        except apsw.Error as error:
+            raise StateDirError(f"{self.path} cannot be read: {error}", "check its owner and mode") from error
+
     def close(self) -> None:
         """Close the file."""
         self.db.close()
 
-    def _all(self, row: type[Row], sql: str, *values: apsw.SQLiteValue) -> list[Row]:
-        return [row(*found) for found in self._rows(sql, *values)]
+    def _all(self, row: type[Row], rest: str, *values: apsw.SQLiteValue) -> list[Row]:
+        """The rows of one kind that the rest of a statement (WHERE, ORDER BY) leaves, in its order."""
+        columns = ",".join(f"[{name}]" for name in row._fields)
+        return [row(*found) for found in self._rows(f"SELECT {columns} FROM {TABLES[row]} {rest}", *values)]
+
+    def _first(self, row: type[Row], rest: str, *values: apsw.SQLiteValue) -> Row | None:
+        return next(iter(self._all(row, rest + " LIMIT 1", *values)), None)
 
     def _rows(self, sql: str, *values: apsw.SQLiteValue) -> list[tuple[Any, ...]]:
         try:
@@ -209,6 +378,8 @@ class Reader:
     def _one(self, sql: str, *values: apsw.SQLiteValue) -> int:
         return int(self._rows(sql, *values)[0][0])
 
+    # The fleet at a glance
+
     def counts(self, now_ms: int) -> dict[str, int]:
         """How many items there are in each status; `cooling` is told apart from `ready`."""
         found = dict(self._rows("SELECT status, count(*) FROM items GROUP BY status"))
@@ -220,13 +391,14 @@ class Reader:
 
     def live(self) -> list[LiveRow]:
         """The live runs, oldest first."""
-        return self._all(
-            LiveRow,
+        rows = self._rows(
             "SELECT r.id, r.item, i.title, r.agent, r.status, r.granted_ms, coalesce(t.started_ms,0), r.note, r.todos,"
-            " coalesce((SELECT id FROM questions q WHERE q.run=r.id AND q.state='open'),'')"
+            " coalesce((SELECT id FROM questions q WHERE q.run=r.id AND q.state='open'),''),"
+            " r.kind, r.lane, r.liveness"
             " FROM runs r JOIN items i ON i.id=r.item LEFT JOIN turns t ON t.run=r.id AND t.turn=r.turn"
             " WHERE r.ended_ms=0 ORDER BY r.token",
         )
+        return [LiveRow(*row) for row in rows]
 
     def last_seq(self) -> int:
         """Position of the newest entry."""
@@ -236,82 +408,15 @@ class Reader:
         """When the newest entry was made; 0 for none."""
         return self._one("SELECT coalesce((SELECT at_ms FROM entries ORDER BY seq DESC LIMIT 1),0)")
 
-    def plans(self) -> list[PlanRow]:
-        """All plans."""
-        return self._all(PlanRow, "SELECT * FROM plans ORDER BY id")
-
-    def item(self, item: str) -> ItemRow | None:
-        """One item."""
-        return next(iter(self._all(ItemRow, "SELECT * FROM items WHERE id=?", item)), None)
-
-    def items(self, plan: str = "") -> list[ItemRow]:
-        """All items, or those of one plan, in the plan's order; not the withdrawn ones."""
-        if plan:
-            return self._all(ItemRow, "SELECT * FROM items WHERE plan=? AND status<>'withdrawn' ORDER BY seq", plan)
-        return self._all(ItemRow, "SELECT * FROM items WHERE status<>'withdrawn' ORDER BY plan, seq")
-
-    def run(self, run: str) -> RunRow | None:
-        """One run."""
-        return next(iter(self._all(RunRow, "SELECT * FROM runs WHERE id=?", run)), None)
-
-    def runs(self, item: str = "", since_ms: int = 0) -> list[RunRow]:
-        """The runs of an item, or all that were live at or after `since_ms`, in the order they were granted."""
-        if item:
-            return self._all(RunRow, "SELECT * FROM runs WHERE item=? ORDER BY attempt", item)
-        return self._all(RunRow, "SELECT * FROM runs WHERE ended_ms>=? OR ended_ms=0 ORDER BY token", since_ms)
-
-    def turns(self, run: str) -> list[TurnRow]:
-        """The worker processes of a run, in order."""
-        return self._all(TurnRow, "SELECT * FROM turns WHERE run=? ORDER BY turn", run)
-
-    def questions(self, run: str = "", *, every: bool = False) -> list[QuestionRow]:
-        """The open questions, or all that a run asked, or all there ever were, oldest first."""
-        if run:
-            return self._all(QuestionRow, "SELECT * FROM questions WHERE run=? ORDER BY asked_ms, id", run)
-        if every:
-            return self._all(QuestionRow, "SELECT * FROM questions ORDER BY asked_ms, id")
-        return self._all(QuestionRow, "SELECT * FROM questions WHERE state='open' ORDER BY asked_ms, id")
-
-    def question(self, question: str) -> QuestionRow | None:
-        """One question."""
-        return next(iter(self._all(QuestionRow, "SELECT * FROM questions WHERE id=?", question)), None)
-
-    def waits(self, item: str = "", since_ms: int = 0) -> list[WaitRow]:
-        """What was refused: about one item, or all since `since_ms`."""
-        if item:
-            return self._all(WaitRow, "SELECT * FROM waits WHERE item=? ORDER BY seq", item)
-        return self._all(WaitRow, "SELECT * FROM waits WHERE at_ms>=? ORDER BY seq", since_ms)
-
-    def trains(self, since_ms: int = 0) -> list[TrainRow]:
-        """The batches tested since `since_ms`, in order."""
-        return self._all(TrainRow, "SELECT * FROM trains WHERE at_ms>=? ORDER BY seq", since_ms)
-
-    def train_of(self, commit: str) -> TrainRow | None:
-        """The batch whose tested commit is this one."""
-        return next(iter(self._all(TrainRow, "SELECT * FROM trains WHERE new=? ORDER BY seq DESC", commit)), None)
-
-    def train_like(self, prefix: str) -> TrainRow | None:
-        """The newest batch whose tested commit begins with these hexadecimal digits."""
-        found = self._all(
-            TrainRow, "SELECT * FROM trains WHERE new>=? AND new<? ORDER BY seq DESC LIMIT 1", prefix, prefix + "g"
-        )
-        return found[0] if found else None
-
-    def supervisors(self, since_ms: int = 0) -> list[SupervisorRow]:
-        """The supervisors that were in charge at or after `since_ms`, and the newest one in any case."""
-        return self._all(
-            SupervisorRow,
-            "SELECT * FROM supervisors WHERE started_ms>=? OR stopped_ms>=?"
-            " OR seq=(SELECT max(seq) FROM supervisors) ORDER BY seq",
-            since_ms,
-            since_ms,
+    def first_seq(self, since_ms: int) -> int:
+        """Position of the first entry made at or after an instant; 0 when there is none."""
+        return self._one(
+            "SELECT coalesce((SELECT seq FROM entries WHERE at_ms>=? ORDER BY at_ms, seq LIMIT 1),0)", since_ms
         )
 
-    def answers(self, item: str) -> list[QuestionRow]:
-        """What workers on an item asked and a person answered, oldest first."""
-        return self._all(
-            QuestionRow, "SELECT * FROM questions WHERE item=? AND state='answered' ORDER BY closed_ms", item
-        )
+    def pruned_unseen(self) -> int:
+        """How many runs lost kept files before anybody had decided on them."""
+        return self._one("SELECT count(DISTINCT run) FROM prunings WHERE unreviewed")
 
     def durations(self) -> tuple[int, int]:
         """How many runs have landed, and their mean time from grant to landing in ms; (0, 0) for none."""
@@ -320,3 +425,183 @@ class Reader:
             " (SELECT ended_ms, granted_ms FROM runs WHERE ending='landed' ORDER BY ended_ms DESC LIMIT 200)"
         )
         return int(row[0]), int(row[1])
+
+    # Plans and items
+
+    def plans(self) -> list[PlanRow]:
+        """All plans."""
+        return self._all(PlanRow, "ORDER BY id")
+
+    def plan(self, plan: str) -> PlanRow | None:
+        """One plan."""
+        return self._first(PlanRow, "WHERE id=?", plan)
+
+    def schedules(self) -> list[ScheduleRow]:
+        """The schedules that are still in force, the next to fire first."""
+        return self._all(ScheduleRow, "WHERE dropped_ms=0 ORDER BY next_ms, name")
+
+    def item(self, item: str) -> ItemRow | None:
+        """One item."""
+        return self._first(ItemRow, "WHERE id=?", item)
+
+    def items(self, plan: str = "") -> list[ItemRow]:
+        """All items, or those of one plan, in the plan's order; not the withdrawn ones."""
+        if plan:
+            return self._all(ItemRow, "WHERE plan=? AND status<>'withdrawn' ORDER BY seq", plan)
+        return self._all(ItemRow, "WHERE status<>'withdrawn' ORDER BY plan, seq")
+
+    def filed_by(self, item: str) -> list[ItemRow]:
+        """The items that workers on an item filed, oldest first."""
+        return self._all(ItemRow, "WHERE parent=? ORDER BY seq", item)
+
+    def waits(self, item: str = "", since_ms: int = 0) -> list[WaitRow]:
+        """What was refused: about one item, or all since `since_ms`."""
+        if item:
+            return self._all(WaitRow, "WHERE item=? ORDER BY seq", item)
+        return self._all(WaitRow, "WHERE at_ms>=? ORDER BY seq", since_ms)
+
+    # Runs
+
+    def run(self, run: str) -> RunRow | None:
+        """One run."""
+        return self._first(RunRow, "WHERE id=?", run)
+
+    def run_with_token(self, token: int) -> RunRow | None:
+        """The run that was granted at this position of the journal."""
+        return self._first(RunRow, "WHERE token=?", token)
+
+    def runs(self, item: str = "", since_ms: int = 0) -> list[RunRow]:
+        """The runs of an item, or all that were live at or after `since_ms`, in the order they were granted."""
+        if item:
+            return self._all(RunRow, "WHERE item=? ORDER BY attempt", item)
+        return self._all(RunRow, "WHERE ended_ms>=? OR ended_ms=0 ORDER BY token", since_ms)
+
+    def runs_ended(self, until_ms: int) -> list[RunRow]:
+        """The runs that ended at or before an instant, the oldest end first."""
+        return self._all(RunRow, "WHERE ended_ms>0 AND ended_ms<=? ORDER BY ended_ms, token", until_ms)
+
+    def turns(self, run: str) -> list[TurnRow]:
+        """The worker processes of a run, in order."""
+        return self._all(TurnRow, "WHERE run=? ORDER BY turn", run)
+
+    def repeats(self, run: str) -> list[RepeatRow]:
+        """The turns of a run that were done over, in order."""
+        return self._all(RepeatRow, "WHERE run=? ORDER BY seq", run)
+
+    def rewinds(self, run: str) -> list[RewindRow]:
+        """The rewinds of a run, in order."""
+        return self._all(RewindRow, "WHERE run=? ORDER BY seq", run)
+
+    def prunings(self, run: str = "") -> list[PruningRow]:
+        """What was pruned of one run, or of all, in order."""
+        return self._all(PruningRow, "WHERE run=? ORDER BY seq", run) if run else self._all(PruningRow, "ORDER BY seq")
+
+    def is_decided(self, run: RunRow) -> bool:
+        """Whether the item of an ended run landed, or a person decided on it: with the run's end, or after that."""
+        if run.ending in ("landed", "stopped"):
+            return True
+        return bool(
+            self._one(
+                "SELECT EXISTS (SELECT 1 FROM items WHERE id=?1 AND landed<>'') OR EXISTS (SELECT 1 FROM entries"
+                " WHERE subject<>'' AND seq>?2 AND actor LIKE 'person:%' AND type IN"
+                " ('ItemRetried','QuestionAnswered','StopRequested','RunRewound') AND subject IN (SELECT ?1"
+                " UNION SELECT id FROM runs WHERE item=?1 UNION SELECT id FROM questions WHERE item=?1))",
+                run.item,
+                run.ended_seq,
+            )
+        )
+
+    # Questions, batches, leases
+
+    def questions(self, run: str = "", *, every: bool = False) -> list[QuestionRow]:
+        """The open questions, or all that a run asked, or all there ever were, oldest first."""
+        if run:
+            return self._all(QuestionRow, "WHERE run=? ORDER BY asked_ms, id", run)
+        if every:
+            return self._all(QuestionRow, "ORDER BY asked_ms, id")
+        return self._all(QuestionRow, "WHERE state='open' ORDER BY asked_ms, id")
+
+    def question(self, question: str) -> QuestionRow | None:
+        """One question."""
+        return self._first(QuestionRow, "WHERE id=?", question)
+
+    def answers(self, item: str) -> list[QuestionRow]:
+        """What workers on an item asked and a person answered, oldest first."""
+        return self._all(QuestionRow, "WHERE item=? AND state='answered' ORDER BY closed_ms", item)
+
+    def trains(self, since_ms: int = 0) -> list[TrainRow]:
+        """The batches tested since `since_ms`, in order."""
+        return self._all(TrainRow, "WHERE at_ms>=? ORDER BY seq", since_ms)
+
+    def train_of(self, commit: str) -> TrainRow | None:
+        """The newest batch whose tested commit is this one."""
+        return self._first(TrainRow, "WHERE new=? ORDER BY seq DESC", commit)
+
+    def train_like(self, prefix: str) -> TrainRow | None:
+        """The newest batch whose tested commit begins with these hexadecimal digits."""
+        return self._first(TrainRow, "WHERE new>=? AND new<? ORDER BY seq DESC", prefix, prefix + "g")
+
+    def leases(self, now_ms: int = 0) -> list[LeaseRow]:
+        """The leases that belong to no run and have not ended or run out at `now_ms`, oldest first."""
+        return self._all(LeaseRow, "WHERE ended_ms=0 AND expires_ms>? ORDER BY token", now_ms)
+
+    def lease(self, lease: str) -> LeaseRow | None:
+        """One lease that belongs, or belonged, to no run."""
+        return self._first(LeaseRow, "WHERE id=?", lease)
+
+    # What holds the fleet back
+
+    def breakers(self) -> list[BreakerRow]:
+        """The breakers that are open."""
+        return self._all(BreakerRow, "WHERE closed_ms=0 ORDER BY key")
+
+    def windows(self, now_ms: int) -> list[WindowRow]:
+        """The providers that refuse at `now_ms`."""
+        return self._all(WindowRow, "WHERE until_ms>? ORDER BY provider", now_ms)
+
+    def forbidden(self, since_ms: int = 0) -> list[ForbiddenRow]:
+        """What was asked for since `since_ms` by somebody whose it is not to ask for."""
+        return self._all(ForbiddenRow, "WHERE at_ms>=? ORDER BY seq", since_ms)
+
+    def supervisors(self, since_ms: int = 0) -> list[SupervisorRow]:
+        """The supervisors that were in charge at or after `since_ms`, and the newest one in any case."""
+        return self._all(
+            SupervisorRow,
+            "WHERE started_ms>=? OR stopped_ms>=? OR seq=(SELECT max(seq) FROM supervisors) ORDER BY seq",
+            since_ms,
+            since_ms,
+        )
+
+    # Entries
+
+    def entries_about(self, *names: str) -> list[EntryRow]:
+        """The entries about any of these items, runs, questions, leases, `plan:NAME`s or commits, in order.
+
+        Found by index, whatever the length of the journal.
+        """
+        marks = ",".join("?" * len(names))
+        rows = self._rows(
+            "SELECT seq, at_ms, type, actor, CAST(body AS BLOB), crc FROM entries WHERE seq IN"
+            f" (SELECT seq FROM entries WHERE subject<>'' AND subject IN ({marks})"
+            f" UNION SELECT seq FROM mentions WHERE subject IN ({marks})) ORDER BY seq",
+            *names,
+            *names,
+        )
+        return [EntryRow(*row) for row in rows]
+
+    def commits_like(self, prefix: str) -> list[str]:
+        """The commits that entries speak of and that begin with these hexadecimal digits, at most ten."""
+        rows = self._rows(
+            "SELECT DISTINCT subject FROM mentions WHERE subject>=? AND subject<? AND length(subject) IN (40, 64)"
+            " ORDER BY subject LIMIT 10",
+            prefix,
+            prefix + "g",
+        )
+        return [str(found) for (found,) in rows]
+
+
+def _bring_up_to_date(path: Path) -> None:
+    """Migrate a journal of an older version; what that needs is loaded only then."""
+    from ganger.journal.store import Store
+
+    Store(path).close()

@@ -1,4 +1,8 @@
-"""The tables of the journal, as numbered migrations; a schema from the future is refused, never misread."""
+"""The tables of the journal: what is kept for good, in numbered migrations, and the projections, made anew with each.
+
+A schema from the future is refused, never misread. One of the past is brought up to date when the journal is opened:
+the migrations it lacks are carried out, the projections dropped, made as they are today, and filled from the journal.
+"""
 
 from __future__ import annotations
 
@@ -15,60 +19,123 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE UNIQUE INDEX entries_key ON entries (key) WHERE key IS NOT NULL;
     CREATE INDEX entries_subject ON entries (subject, seq) WHERE subject <> '';
     CREATE TABLE snapshots (seq INTEGER PRIMARY KEY, version INTEGER NOT NULL, body BLOB NOT NULL);
-    CREATE TABLE plans (id TEXT PRIMARY KEY, title TEXT NOT NULL, path TEXT NOT NULL, digest TEXT NOT NULL);
-    CREATE TABLE items (
+    """,
+    """
+    CREATE INDEX entries_at_ms ON entries (at_ms);
+    """,
+)
+"""What makes an empty file a journal of today. Raise the number, if need be by an empty text, with every change of what
+is stored: of the projections below, and of the fields of events; an older ganger then refuses the file."""
+VERSION = len(MIGRATIONS)
+
+PROJECTIONS: dict[str, str] = {
+    "plans": """
+        id TEXT PRIMARY KEY, title TEXT NOT NULL, path TEXT NOT NULL, digest TEXT NOT NULL,
+        state TEXT NOT NULL DEFAULT 'active', reason TEXT NOT NULL DEFAULT '', steer TEXT NOT NULL DEFAULT '',
+        unreadable TEXT NOT NULL DEFAULT '[]', still_open TEXT NOT NULL DEFAULT '[]'
+    """,
+    "items": """
         id TEXT PRIMARY KEY, plan TEXT NOT NULL, seq INTEGER NOT NULL, title TEXT NOT NULL, brief TEXT NOT NULL,
-        spec TEXT NOT NULL, priority INTEGER NOT NULL, status TEXT NOT NULL, run TEXT NOT NULL,
-        attempts INTEGER NOT NULL, failures INTEGER NOT NULL, cool_until_ms INTEGER NOT NULL,
-        landed TEXT NOT NULL, landed_ms INTEGER NOT NULL, reason TEXT NOT NULL
-    );
-    CREATE INDEX items_status ON items (status);
-    CREATE INDEX items_plan ON items (plan, seq);
-    CREATE TABLE runs (
+        spec TEXT NOT NULL, priority INTEGER NOT NULL, status TEXT NOT NULL DEFAULT '', run TEXT NOT NULL DEFAULT '',
+        attempts INTEGER NOT NULL DEFAULT 0, failures INTEGER NOT NULL DEFAULT 0,
+        cool_until_ms INTEGER NOT NULL DEFAULT 0, landed TEXT NOT NULL DEFAULT '',
+        landed_ms INTEGER NOT NULL DEFAULT 0, reason TEXT NOT NULL DEFAULT '', parent TEXT NOT NULL DEFAULT ''
+    """,
+    "runs": """
         id TEXT PRIMARY KEY, item TEXT NOT NULL, attempt INTEGER NOT NULL, token INTEGER NOT NULL,
         agent TEXT NOT NULL, base TEXT NOT NULL, scope TEXT NOT NULL, status TEXT NOT NULL, turn INTEGER NOT NULL,
         granted_ms INTEGER NOT NULL, expires_ms INTEGER NOT NULL, ended_ms INTEGER NOT NULL DEFAULT 0,
         ending TEXT NOT NULL DEFAULT '', reason TEXT NOT NULL DEFAULT '', counts INTEGER NOT NULL DEFAULT 0,
         landed TEXT NOT NULL DEFAULT '', kept TEXT NOT NULL DEFAULT '[]', todos TEXT NOT NULL DEFAULT '[]',
-        note TEXT NOT NULL DEFAULT ''
-    );
-    CREATE INDEX runs_item ON runs (item, attempt);
-    CREATE INDEX runs_live ON runs (status) WHERE ended_ms = 0;
-    CREATE INDEX runs_ended ON runs (ended_ms);
-    CREATE TABLE turns (
+        note TEXT NOT NULL DEFAULT '', kind TEXT NOT NULL, lane TEXT NOT NULL, mode TEXT NOT NULL,
+        alone INTEGER NOT NULL, depth INTEGER NOT NULL, permit_ms INTEGER NOT NULL, forced_by TEXT NOT NULL,
+        reserved TEXT NOT NULL, usd_micros INTEGER NOT NULL DEFAULT 0, tokens INTEGER NOT NULL DEFAULT 0,
+        wall_ms INTEGER NOT NULL DEFAULT 0, liveness TEXT NOT NULL DEFAULT '',
+        liveness_reason TEXT NOT NULL DEFAULT '', flagged_ms INTEGER NOT NULL DEFAULT 0,
+        ended_seq INTEGER NOT NULL DEFAULT 0
+    """,
+    "turns": """
         run TEXT NOT NULL, turn INTEGER NOT NULL, pid INTEGER NOT NULL, started_ms INTEGER NOT NULL,
         exited_ms INTEGER NOT NULL DEFAULT 0, code INTEGER, signal INTEGER, cpu_ms INTEGER NOT NULL DEFAULT 0,
         reported_ms INTEGER NOT NULL DEFAULT 0, report TEXT NOT NULL DEFAULT '',
         judged_ms INTEGER NOT NULL DEFAULT 0, verdict TEXT NOT NULL DEFAULT '', evidence TEXT NOT NULL DEFAULT '',
-        PRIMARY KEY (run, turn)
-    );
-    CREATE TABLE questions (
+        lost INTEGER NOT NULL DEFAULT 0, usd_micros INTEGER NOT NULL DEFAULT 0, tokens INTEGER NOT NULL DEFAULT 0,
+        wall_ms INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (run, turn)
+    """,
+    "repeats": """
+        seq INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, run TEXT NOT NULL, turn INTEGER NOT NULL, why TEXT NOT NULL,
+        reason TEXT NOT NULL, not_before_ms INTEGER NOT NULL
+    """,
+    "rewinds": """
+        seq INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, run TEXT NOT NULL, checkpoint TEXT NOT NULL,
+        note TEXT NOT NULL, by TEXT NOT NULL, done_ms INTEGER NOT NULL DEFAULT 0
+    """,
+    "prunings": """
+        seq INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, run TEXT NOT NULL, classes TEXT NOT NULL,
+        unreviewed INTEGER NOT NULL
+    """,
+    "questions": """
         id TEXT PRIMARY KEY, kind TEXT NOT NULL, text TEXT NOT NULL, options TEXT NOT NULL, recommend TEXT NOT NULL,
         risk TEXT NOT NULL, run TEXT NOT NULL, item TEXT NOT NULL, subject TEXT NOT NULL, asked_ms INTEGER NOT NULL,
         state TEXT NOT NULL, choice TEXT NOT NULL DEFAULT '', by TEXT NOT NULL DEFAULT '',
         closed_ms INTEGER NOT NULL DEFAULT 0
-    );
-    CREATE INDEX questions_open ON questions (asked_ms) WHERE state = 'open';
-    CREATE INDEX questions_run ON questions (run) WHERE run <> '';
-    CREATE TABLE waits (
+    """,
+    "waits": """
         seq INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, item TEXT NOT NULL, code TEXT NOT NULL,
-        reason TEXT NOT NULL, holder TEXT NOT NULL
-    );
-    CREATE INDEX waits_item ON waits (item);
-    CREATE TABLE trains (
+        reason TEXT NOT NULL, holder TEXT NOT NULL, again_ms INTEGER NOT NULL
+    """,
+    "trains": """
         seq INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, runs TEXT NOT NULL, old TEXT NOT NULL, new TEXT NOT NULL,
         tree TEXT NOT NULL, passed INTEGER NOT NULL, checks TEXT NOT NULL, conflicts TEXT NOT NULL,
         took_ms INTEGER NOT NULL, landed_ms INTEGER NOT NULL DEFAULT 0, reason TEXT NOT NULL DEFAULT ''
-    );
-    CREATE INDEX trains_new ON trains (new);
-    CREATE TABLE supervisors (
+    """,
+    "leases": """
+        id TEXT PRIMARY KEY, holder TEXT NOT NULL, lane TEXT NOT NULL, scope TEXT NOT NULL, mode TEXT NOT NULL,
+        alone INTEGER NOT NULL, token INTEGER NOT NULL, granted_ms INTEGER NOT NULL, expires_ms INTEGER NOT NULL,
+        forced_by TEXT NOT NULL, ended_ms INTEGER NOT NULL DEFAULT 0, reason TEXT NOT NULL DEFAULT ''
+    """,
+    "breakers": """
+        key TEXT PRIMARY KEY, reason TEXT NOT NULL, opened_ms INTEGER NOT NULL, until_ms INTEGER NOT NULL,
+        launch INTEGER NOT NULL, closed_ms INTEGER NOT NULL DEFAULT 0
+    """,
+    "windows": """
+        provider TEXT PRIMARY KEY, until_ms INTEGER NOT NULL, reason TEXT NOT NULL, run TEXT NOT NULL,
+        at_ms INTEGER NOT NULL
+    """,
+    "schedules": """
+        name TEXT PRIMARY KEY, path TEXT NOT NULL, every_ms INTEGER NOT NULL, next_ms INTEGER NOT NULL,
+        fired_ms INTEGER NOT NULL DEFAULT 0, outcome TEXT NOT NULL DEFAULT '', dropped_ms INTEGER NOT NULL DEFAULT 0
+    """,
+    "forbidden": """
+        seq INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, actor TEXT NOT NULL, what TEXT NOT NULL,
+        reason TEXT NOT NULL, run TEXT NOT NULL
+    """,
+    "supervisors": """
         seq INTEGER PRIMARY KEY, pid INTEGER NOT NULL, host TEXT NOT NULL, version TEXT NOT NULL,
         started_ms INTEGER NOT NULL, stopped_ms INTEGER NOT NULL DEFAULT 0, reason TEXT NOT NULL DEFAULT ''
-    );
     """,
-)
-VERSION = len(MIGRATIONS)
-PROJECTIONS = ("plans", "items", "runs", "turns", "questions", "waits", "trains", "supervisors")
+    "mentions": "subject TEXT NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (subject, seq)",
+}
+"""The columns of each projection."""
+_INDEXES = """
+    CREATE INDEX items_status ON items (status, cool_until_ms);
+    CREATE INDEX items_plan ON items (plan, seq);
+    CREATE INDEX items_parent ON items (parent) WHERE parent <> '';
+    CREATE INDEX runs_item ON runs (item, attempt);
+    CREATE INDEX runs_token ON runs (token);
+    CREATE INDEX runs_live ON runs (status) WHERE ended_ms = 0;
+    CREATE INDEX runs_ended ON runs (ended_ms);
+    CREATE INDEX repeats_run ON repeats (run);
+    CREATE INDEX rewinds_run ON rewinds (run);
+    CREATE INDEX prunings_run ON prunings (run);
+    CREATE INDEX prunings_unseen ON prunings (run) WHERE unreviewed;
+    CREATE INDEX questions_open ON questions (asked_ms) WHERE state = 'open';
+    CREATE INDEX questions_run ON questions (run) WHERE run <> '';
+    CREATE INDEX questions_item ON questions (item) WHERE item <> '';
+    CREATE INDEX waits_item ON waits (item);
+    CREATE INDEX trains_new ON trains (new);
+    CREATE INDEX leases_live ON leases (expires_ms) WHERE ended_ms = 0;
+"""
 
 
 def version(db: apsw.Connection) -> int:
@@ -87,16 +154,39 @@ def refuse_newer(db: apsw.Connection, path: str) -> None:
 
 
 def migrate(db: apsw.Connection, path: str) -> None:
-    """Bring the schema up to date in one transaction; another process may be doing the same."""
+    """Bring the schema up to date in one transaction; another process may be doing the same.
+
+    An old journal with an entry that cannot be read gets its projections up to that entry: whoever opens it to decide
+    meets the entry again and is refused, and `ganger journal verify` can say what is wrong.
+    """
     if version(db) == VERSION:
         return
     refuse_newer(db, path)
     db.execute("BEGIN IMMEDIATE")
     try:
-        for number in range(version(db), VERSION):
-            db.execute(MIGRATIONS[number])
-        db.pragma("user_version", VERSION)
+        found = version(db)
+        if found != VERSION:
+            for number in range(found, VERSION):
+                db.execute(MIGRATIONS[number])
+            make_projections(db)
+            if found:
+                from ganger.journal.rebuild import refill_readable  # the only caller from below: it reads through us
+
+                refill_readable(db, path)
+            db.pragma("user_version", VERSION)
         db.execute("COMMIT")
     except BaseException:
         db.execute("ROLLBACK")
         raise
+
+
+def make_projections(db: apsw.Connection) -> None:
+    """Make every projection anew and empty, and drop those of other versions; stored states go as well."""
+    tables = [str(name) for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type='table'").fetchall()]
+    for name in tables:
+        if name not in ("entries", "snapshots") and not name.startswith("sqlite_"):
+            db.execute(f"DROP TABLE {name}")
+    db.execute("DELETE FROM snapshots")
+    for name, columns in PROJECTIONS.items():
+        db.execute(f"CREATE TABLE {name} ({columns})" + (" WITHOUT ROWID" if name == "mentions" else ""))
+    db.execute(_INDEXES)

@@ -4,14 +4,16 @@ A transaction first folds what other processes appended, then lets the caller de
 It returns only after the data is on disk (`synchronous=FULL`). A failed write or sync is fatal: the store refuses
 everything after it, because nobody can say what of it will be there after a crash (RELIABILITY I-24).
 
-Writers queue on a file lock, which is fair; SQLite's own busy handler starves some of them for seconds.
+Writers queue on a file lock, which is fair; SQLite's own busy handler starves some of them for seconds. The file of the
+lock also holds the mark: the position of the last acknowledged entry. SQLite drops a damaged log's end without a word,
+because that is what an interrupted write looks like; the mark tells the two apart.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
-import time
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,21 +22,18 @@ from typing import Any, TypeAlias, cast
 import apsw
 
 from ganger.core.events import Entry, Event
+from ganger.core.evolve import evolve
 from ganger.core.ids import Seq
 from ganger.core.patterns import PathRules
-from ganger.core.state import State, evolve
+from ganger.core.state import State
 from ganger.errors import JournalCorrupt, JournalFailed, StateDirError
 from ganger.journal import codec, schema
+from ganger.journal.clock import StoreClock, wall_ms
 from ganger.journal.projections import project, subject_of
 
 SNAPSHOT_EVERY = 2_000
 """Entries between two stored states: what opening the journal has to fold at most, with a margin of one batch."""
 READ_AT_ONCE = 1_000
-
-
-def wall_ms() -> int:
-    """Milliseconds since the epoch by this machine's clock."""
-    return time.time_ns() // 1_000_000
 
 
 EntryRow: TypeAlias = tuple[int, int, str, bytes, int, bytes]
@@ -44,20 +43,39 @@ EntryRow: TypeAlias = tuple[int, int, str, bytes, int, bytes]
 _ROWS = """
 SELECT seq, coalesce(CAST(at_ms AS INTEGER), 0), coalesce(CAST(actor AS BLOB), x''), coalesce(CAST(body AS BLOB), x''),
        coalesce(CAST(crc AS INTEGER), 0), coalesce(CAST(hash AS BLOB), x'')
-FROM entries WHERE seq > ? ORDER BY seq LIMIT ?
+FROM entries WHERE seq > ?1 {where} ORDER BY seq LIMIT ?2
 """
 
 
-def read_rows(db: apsw.Connection, path: Path, after: int) -> list[EntryRow]:
-    """Read the next entries after a position, as they are stored; at most `READ_AT_ONCE`.
+def read_rows(
+    db: apsw.Connection, path: Path, after: int, subject: str = "", limit: int = READ_AT_ONCE
+) -> list[EntryRow]:
+    """Read the next entries after a position, as they are stored, all or those about one run or item; at most `limit`.
 
     The types are as they should be, whatever damage made of them. JournalCorrupt if SQLite finds the file damaged.
     """
+    where, values = ("AND subject = ?3", (after, limit, subject)) if subject else ("", (after, limit))
     with reading(path, after + 1):
-        rows = cast(
-            list[tuple[int, int, bytes, bytes, int, bytes]], db.execute(_ROWS, (after, READ_AT_ONCE)).fetchall()
-        )
+        found = db.execute(_ROWS.format(where=where), values).fetchall()
+    rows = cast(list[tuple[int, int, bytes, bytes, int, bytes]], found)
     return [(seq, at, actor.decode(errors="replace"), body, crc, digest) for seq, at, actor, body, crc, digest in rows]
+
+
+def read_mark(path: Path) -> int:
+    """Position up to which the journal at `path` was acknowledged, as far as is known; 0 when nothing is.
+
+    It can be behind what is on disk, never ahead: it is written after the commit it tells of is durable.
+    """
+    try:
+        stored = _mark_of(path).read_bytes()
+    except OSError:
+        return 0
+    position, checksum = stored[:8], stored[8:12]
+    return int.from_bytes(position, "big") if zlib.crc32(position).to_bytes(4, "big") == checksum else 0
+
+
+def _mark_of(path: Path) -> Path:
+    return path.with_suffix(".lock")
 
 
 @contextmanager
@@ -109,9 +127,9 @@ class Store:
     def __init__(self, path: Path, rules: PathRules | None = None, clock: Callable[[], int] = wall_ms) -> None:
         self.path = path
         self.db = _open(path)
-        self._clock = clock
+        self._clock = StoreClock(clock)
         self._rules = rules or PathRules()
-        self._gate = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._gate = os.open(_mark_of(path), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._state: State | None = None
         self._hash = codec.GENESIS
         self._snapshot_seq = 0
@@ -132,8 +150,8 @@ class Store:
         return self._state if self._state is not None else self._load()
 
     def now_ms(self) -> int:
-        """This machine's clock; a transaction's own `now_ms` is what counts for decisions."""
-        return self._clock()
+        """The store's clock; a transaction's own `now_ms` is what counts for decisions."""
+        return self._clock.now_ms(self.folded.at_ms)
 
     def catch_up(self) -> State:
         """Fold what other processes appended since, and return the state."""
@@ -159,7 +177,7 @@ class Store:
             try:
                 state = self.catch_up()
                 before = state.seq
-                yield Writing(self, max(self._clock(), state.at_ms))
+                yield Writing(self, self._clock.now_ms(state.at_ms))
             except BaseException:
                 self._state = None
                 if self.db.in_transaction:
@@ -167,6 +185,8 @@ class Store:
                 raise
             with self._failing("commit"):
                 self.db.execute("COMMIT")
+            if state.seq > before:
+                self._put_mark(state.seq)
             if state.seq > before and state.seq - self._snapshot_seq >= SNAPSHOT_EVERY:
                 self._store_snapshot(state)
         finally:
@@ -194,13 +214,8 @@ class Store:
 
     def entries(self, after: int = 0, subject: str = "", limit: int = READ_AT_ONCE) -> list[Entry]:
         """Read up to `limit` entries after position `after`, all or those about one run or item, oldest first."""
-        where, values = ("AND subject=?", (after, subject, limit)) if subject else ("", (after, limit))
-        with reading(self.path, after + 1):
-            rows: list[Any] = self.db.execute(
-                f"SELECT seq,at_ms,actor,CAST(body AS BLOB),crc FROM entries WHERE seq>? {where} ORDER BY seq LIMIT ?",
-                values,
-            ).fetchall()
-        return [codec.decode(*row) for row in rows]
+        rows = read_rows(self.db, self.path, after, subject, limit)
+        return [codec.decode(seq, at_ms, actor, body, crc) for seq, at_ms, actor, body, crc, _ in rows]
 
     def last_seq(self) -> int:
         """Position of the newest entry on disk; 0 for an empty journal."""
@@ -209,6 +224,7 @@ class Store:
 
     def _load(self) -> State:
         """Start from the newest readable snapshot and fold what came after it."""
+        acknowledged = read_mark(self.path)
         state = State(rules=self._rules)
         for seq, version, body in self._snapshots():
             found = codec.decode_snapshot(body) if version == codec.SNAPSHOT_VERSION else None
@@ -219,6 +235,11 @@ class Store:
         while rows := self._rows_after(state.seq):
             for row in rows:
                 self._fold_row(state, row)
+        if state.seq < acknowledged:
+            raise JournalCorrupt(
+                f"{self.path} ends with entry {state.seq}, but entry {acknowledged} was acknowledged: its end is lost",
+                *(state.seq + 1, "put back the newest copy of the journal and of the files named like it"),
+            )
         state.take_touched()
         self._state = state
         return state
@@ -227,16 +248,19 @@ class Store:
         if not seq:
             return codec.GENESIS
         with reading(self.path, seq):
-            row = self.db.execute("SELECT CAST(hash AS BLOB) FROM entries WHERE seq=?", (seq,)).fetchone()
+            row = self.db.execute(
+                "SELECT coalesce(CAST(hash AS BLOB), x'') FROM entries WHERE seq=?", (seq,)
+            ).fetchone()
         if row is None:
             raise JournalCorrupt(f"entry {seq} of {self.path}, which a snapshot is of, is missing", seq)
         return bytes(row[0])
 
     def _snapshots(self) -> list[Any]:
         """The stored states, newest first; none when they cannot be read, which costs time and loses nothing."""
-        with suppress(apsw.CorruptError):
+        with suppress(apsw.CorruptError, apsw.SQLError):
             return self.db.execute(
-                "SELECT seq,version,CAST(body AS BLOB) FROM snapshots ORDER BY seq DESC LIMIT 2"
+                "SELECT seq, CAST(version AS INTEGER), coalesce(CAST(body AS BLOB), x'')"
+                " FROM snapshots ORDER BY seq DESC LIMIT 2"
             ).fetchall()
         return []
 
@@ -265,6 +289,12 @@ class Store:
             )
             self.db.execute("COMMIT")
         self._snapshot_seq = state.seq
+
+    def _put_mark(self, seq: int) -> None:
+        """Note how far the journal is acknowledged; without it, only less damage would be noticed later."""
+        position = seq.to_bytes(8, "big")
+        with suppress(OSError):
+            os.pwrite(self._gate, position + zlib.crc32(position).to_bytes(4, "big"), 0)
 
     def _check_alive(self) -> None:
         if self._failure:
@@ -295,6 +325,8 @@ def _open(path: Path) -> apsw.Connection:
         db = apsw.Connection(str(path))
         db.set_busy_timeout(10_000)
         schema.refuse_newer(db, str(path))
+        if schema.version(db) < 0:
+            raise JournalCorrupt(f"{path} is damaged: it claims schema {schema.version(db)}", 0)
         db.pragma("journal_mode", "wal")
         db.pragma("synchronous", "full")
         db.pragma("fullfsync", True)
@@ -308,7 +340,9 @@ def _open(path: Path) -> apsw.Connection:
         raise StateDirError(f"{path}: the disk is full", "free some space") from error
     except apsw.IOError as error:
         raise StateDirError(f"{path} cannot be read or written: {error}", "check the disk") from error
-    except apsw.CorruptError as error:
+    except (apsw.CorruptError, apsw.SQLError) as error:
         raise JournalCorrupt(f"{path} is damaged: {error}", 0, "ganger journal verify says where") from error
+    except apsw.Error as error:
+        raise StateDirError(f"{path} cannot be opened: {error}", "check the disk, and who else uses it") from error
     path.chmod(0o600)
     return db

@@ -18,12 +18,13 @@ NOTHING: tuple[str, ...] = ()
 class ChecksReader:
     """Reads `checks` lists: names of ganger.toml's checks and commands of their own."""
 
-    def __init__(self, known: Known, faults: Faults) -> None:
+    def __init__(self, known: Known, faults: Faults, is_tracker: bool = False) -> None:
         self.known = known
         self.faults = faults
+        self._is_tracker = is_tracker
         self.default: tuple[Check, ...] | None = None
         """Those of an item that names none; None: it must name some."""
-        self._looked_up: set[str] = set()
+        self._exists: dict[str, bool] = {}
 
     def of_item(self, table: Table, where: str) -> tuple[Check, ...]:
         """Read an item's checks; none at all is a fault, unless it is written down as `checks = []`."""
@@ -83,11 +84,11 @@ class ChecksReader:
 
     def _must_exist(self, check: Check, line: int, where: str) -> None:
         program = check.argv[0]
-        # Many items share a check: one look, and one fault, is enough.
-        if program in self._looked_up:
-            return
-        self._looked_up.add(program)
-        if self.known.program_exists(program):
+        # Many items share a check: one look is enough, and so is one fault, unless each item is judged by itself.
+        is_new = program not in self._exists
+        if is_new:
+            self._exists[program] = self.known.program_exists(program)
+        if self._exists[program] or not (is_new or self._is_tracker):
             return
         hint = "no shell runs it: write env NAME=value …" if "=" in program else "install it, or correct the command"
         message = f"{where}: check {shown(check.name)}: there is no program {shown(program)}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from msgspec import Struct
@@ -13,7 +13,7 @@ from ganger.plans.wording import listed, shown
 
 T = TypeVar("T")
 
-NOT_IN_FORCE = frozenset({"witness", "review", "budget.usd_max", "budget.tokens_max"})
+NOT_IN_FORCE = frozenset({"witness", "review"})
 """Promised for plans, but nothing acts on them in this version: an error, so that nobody relies on them."""
 
 
@@ -44,10 +44,20 @@ class Table(Struct, frozen=True):
 
 
 class Draft(Struct, frozen=True):
-    """What a reader makes of a file."""
+    """What a source makes of a file."""
 
     plan: Table
     items: tuple[Table, ...]
+    is_tracker: bool = False
+    """Whether it is kept by a tracker and not written for ganger: an item with a fault is then left out and listed,
+    while the others can be used. In a plan that is written for ganger it is an error of the whole."""
+    still_open: tuple[str, ...] = ()
+    """Ids of the items that the tracker calls open."""
+
+
+def table_of(values: Mapping[str, object], line: int) -> Table:
+    """Make a table of plain values that all stand on one line."""
+    return Table({name: Field(value, line) for name, value in values.items()}, line)
 
 
 class Fields:

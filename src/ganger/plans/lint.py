@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import bisect
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from ganger.core.ids import ItemId
 from ganger.core.model import LeaseMode
-from ganger.core.patterns import Pattern, PatternError, ScopeIndex, parse, scope_overlap
+from ganger.core.patterns import PatternError, ScopeIndex, parse, scope_overlap
 from ganger.plans.items import Made, item_label
 from ganger.plans.port import Faults, Known
+from ganger.plans.tracked import Tracked
 from ganger.plans.wording import shown
 
 ITEMS_MAX = 20_000
@@ -19,23 +19,21 @@ LISTED_MAX = 20
 """Warnings of one kind that are written out; the others are counted."""
 PAIRS_MAX = 200_000
 """Overlapping pairs, ordered or not, that are looked at; in a plan with more, a warning says so."""
-MATCHES_MAX = 2_000_000
-"""Comparisons of a pattern with a path; patterns that come after them are not looked up in the tree."""
 MEMBERS_SHOWN = 12
 
 
-def check(made: Made, known: Known, faults: Faults) -> None:
+def check(made: Made, known: Known, tracked: Tracked, faults: Faults) -> None:
     """Record all faults between the items; those within a single item have been found when it was made."""
-    items = [item.spec for item in made.plan.items]
+    items = made.items
     if len(items) > ITEMS_MAX:
         hint = "split it into several plans"
         return faults.error(0, f"the plan has {len(items):,} items, the most is {ITEMS_MAX:,}", hint)
     places = _places(made, known, faults)
     after = _resolve_after(made, places, known, faults)
-    order = _order(after)
+    order = order_of(after)
     _report_cycles(made, after, faults)
     _warn_overlaps(made, after, order, known, faults)
-    _warn_unmatched(made, known, faults)
+    _warn_unmatched(made, known, tracked, faults)
     return None
 
 
@@ -48,7 +46,7 @@ def _places(made: Made, known: Known, faults: Faults) -> dict[ItemId, int]:
     """Map ids to positions in the plan; a second item of the same id is a fault."""
     places: dict[ItemId, int] = {}
     folded: dict[str, int] = {}
-    for number, item in enumerate(made.plan.items):
+    for number, item in enumerate(made.items):
         spec, line = item.spec, _line(made, number, "id")
         if not spec.id:
             continue
@@ -56,7 +54,7 @@ def _places(made: Made, known: Known, faults: Faults) -> dict[ItemId, int]:
         other = folded.setdefault(key, number)
         owner = known.other_items.get(spec.id, spec.plan)
         if other != number:
-            first = made.plan.items[other]
+            first = made.items[other]
             how = "is used twice" if first.spec.id == spec.id else f"differs from {shown(first.spec.id)} only in case"
             faults.error(line, f"item id {shown(spec.id)} {how}; the first is on line {first.line}")
         elif owner != spec.plan:
@@ -68,7 +66,7 @@ def _places(made: Made, known: Known, faults: Faults) -> dict[ItemId, int]:
 def _resolve_after(made: Made, places: dict[ItemId, int], known: Known, faults: Faults) -> list[list[int]]:
     """Turn each item's `after` into positions; what names nothing is a fault, other plans' items are left out."""
     resolved = []
-    for number, item in enumerate(made.plan.items):
+    for number, item in enumerate(made.items):
         found = []
         for index, wanted in enumerate(item.spec.after):
             if wanted in places:
@@ -82,7 +80,7 @@ def _resolve_after(made: Made, places: dict[ItemId, int], known: Known, faults: 
     return resolved
 
 
-def _order(after: Sequence[Sequence[int]]) -> list[int]:
+def order_of(after: Sequence[Sequence[int]]) -> list[int]:
     """Sort the items so that each comes behind those it waits for (Kahn); members of cycles are missing."""
     waiting = [len(set(one)) for one in after]
     dependents: list[list[int]] = [[] for _ in after]
@@ -99,8 +97,8 @@ def _order(after: Sequence[Sequence[int]]) -> list[int]:
 
 
 def _report_cycles(made: Made, after: Sequence[Sequence[int]], faults: Faults) -> None:
-    for members in _cycles(after):
-        ids = [made.plan.items[number].spec.id for number in members]
+    for members in cycles_of(after):
+        ids = [made.items[number].spec.id for number in members]
         named = [shown(one) for one in (*ids, ids[0])]
         if len(ids) == 1:
             message = f"item {named[0]} waits for itself"
@@ -112,11 +110,11 @@ def _report_cycles(made: Made, after: Sequence[Sequence[int]], faults: Faults) -
         faults.error(_line(made, members[0], "after"), message, "take one `after` out")
 
 
-def _cycles(after: Sequence[Sequence[int]]) -> Iterator[list[int]]:
+def cycles_of(after: Sequence[Sequence[int]]) -> Iterator[list[int]]:
     """Find cycles, at most 20, each beginning with its first member in the file."""
     edges = [list(dict.fromkeys(one)) for one in after]
     for _ in range(LISTED_MAX):
-        left = set(range(len(edges))) - set(_order(edges))
+        left = set(range(len(edges))) - set(order_of(edges))
         if not left:
             return
         cycle = _walk(edges, left)
@@ -144,7 +142,7 @@ def _warn_overlaps(
     pairs, complete = _overlapping(made, after, order, known)
     line = 0
     for number, other in pairs[:LISTED_MAX]:
-        one, two = made.plan.items[other].spec, made.plan.items[number].spec
+        one, two = made.items[other].spec, made.items[number].spec
         pair = scope_overlap(one.scope, two.scope, known.rules)
         where = " and ".join(dict.fromkeys(map(shown, pair))) if pair else "their scopes"
         message = f"items {shown(one.id)} and {shown(two.id)} overlap in {where}: one will wait for the other"
@@ -164,7 +162,7 @@ def _overlapping(
     index: ScopeIndex[int] = ScopeIndex(known.rules)
     pairs: list[tuple[int, int]] = []
     looked_at = 0
-    for number, item in enumerate(made.plan.items):
+    for number, item in enumerate(made.items):
         if number not in before:
             continue
         try:
@@ -177,8 +175,11 @@ def _overlapping(
         if looked_at > PAIRS_MAX:
             return pairs, False
         for other in others:
-            shared = item.spec.mode is made.plan.items[other].spec.mode is LeaseMode.shared
-            if not shared and not (before[number] >> other) & 1 and not (before[other] >> number) & 1:
+            theirs = made.items[other].spec
+            shared = item.spec.mode is theirs.mode is LeaseMode.shared
+            # That items of one lane take turns is what the lane is for.
+            one_lane = item.spec.lane != "" and item.spec.lane == theirs.lane
+            if not shared and not one_lane and not (before[number] >> other) & 1 and not (before[other] >> number) & 1:
                 pairs.append((number, other))
     return pairs, True
 
@@ -194,15 +195,14 @@ def _ancestors(after: Sequence[Sequence[int]], order: Sequence[int]) -> dict[int
     return before
 
 
-def _warn_unmatched(made: Made, known: Known, faults: Faults) -> None:
+def _warn_unmatched(made: Made, known: Known, tracked: Tracked, faults: Faults) -> None:
     """Warn of patterns that match no tracked file: either misspelled, or for files that the item will create."""
-    if known.tracked_paths is None:
+    if not tracked.is_known:
         return
-    tree = _Tree(known.tracked_paths(), exact=not (known.rules.fold_case or known.rules.normalize))
     found = line = 0
-    for number, item in enumerate(made.plan.items):
+    for number, item in enumerate(made.items):
         for index, text in enumerate(item.spec.scope):
-            if _is_matched(text, tree, known):
+            if _is_matched(text, tracked, known):
                 continue
             found += 1
             if found <= LISTED_MAX:
@@ -214,42 +214,9 @@ def _warn_unmatched(made: Made, known: Known, faults: Faults) -> None:
         faults.warning(line, f"and {found - LISTED_MAX:,} more scopes that match no tracked file")
 
 
-def _is_matched(text: str, tree: _Tree, known: Known) -> bool:
+def _is_matched(text: str, tracked: Tracked, known: Known) -> bool:
     try:
-        return tree.has_match(parse(text, known.rules))
+        return tracked.has_match(parse(text, known.rules))
     except PatternError:
         # Reported when the item was made.
         return True
-
-
-class _Tree:
-    """The tracked paths, sorted, so that a pattern is compared only with those below its literal beginning."""
-
-    def __init__(self, paths: Iterable[str], exact: bool) -> None:
-        self._paths = sorted(paths)
-        self._exact = exact
-        self._left = MATCHES_MAX
-        self._known: dict[str, bool] = {}
-
-    def has_match(self, pattern: Pattern) -> bool:
-        """Whether any path matches; True as well once too many comparisons have been made to go on."""
-        if pattern.text not in self._known:
-            self._known[pattern.text] = self._look(pattern)
-        return self._known[pattern.text]
-
-    def _look(self, pattern: Pattern) -> bool:
-        for path in self._below("/".join(pattern.prefix)):
-            self._left -= 1
-            if self._left < 0 or pattern.matches(path):
-                return True
-        return False
-
-    def _below(self, prefix: str) -> Iterator[str]:
-        # Where names are folded, a pattern's prefix is not a prefix of the paths as they are written.
-        if not prefix or not self._exact:
-            yield from self._paths
-            return
-        at = bisect.bisect_left(self._paths, prefix)
-        while at < len(self._paths) and self._paths[at].startswith(prefix):
-            yield self._paths[at]
-            at += 1

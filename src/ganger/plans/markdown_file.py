@@ -34,9 +34,11 @@ import re
 from collections.abc import Iterator
 from functools import partial
 from itertools import pairwise
+from pathlib import Path
 
 from ganger.plans.draft import Draft, Field, Table
-from ganger.plans.port import Faults
+from ganger.plans.port import PLAN_BYTES_MAX, Faults, Known
+from ganger.plans.source import read_text
 from ganger.plans.toml_file import parse
 from ganger.plans.toml_lines import TomlLines
 from ganger.plans.values import Unfit
@@ -44,6 +46,7 @@ from ganger.plans.wording import shown
 
 LIST_FIELDS = frozenset({"scope", "after", "checks"})
 NUMBER_FIELDS = frozenset({"priority"})
+FLAG_FIELDS = frozenset({"large"})
 HEADING_HINT = "write ## id: title, or ## title {#id}; use ### inside a brief"
 
 _HEADING = re.compile(r" {0,3}##(?!#)[ \t]*(?P<text>.*)")
@@ -56,6 +59,20 @@ _PAIR = re.compile(r"(?P<key>[^\s:=]+)[ \t]*:(?:[ \t\n]+(?P<value>.*))?", re.DOT
 _TOML_PAIR = re.compile(r"[^\s:=]+[ \t]*=")
 _TOML_LIST = re.compile(r"""\[\s*(?:["']|\]$)|\[\s*\{\s*\w+\s*=""")
 _WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,18}")
+
+
+class MarkdownSource:
+    """Plans whose name ends in `.md`."""
+
+    name = "markdown"
+
+    def reads(self, path: Path) -> bool:
+        """Decide by the ending."""
+        return path.suffix == ".md"
+
+    def read(self, path: Path, known: Known, faults: Faults) -> Draft | None:
+        """Read the file."""
+        return read(read_text(path, PLAN_BYTES_MAX), faults)
 
 
 def read(text: str, faults: Faults) -> Draft | None:
@@ -180,9 +197,11 @@ def _value(key: str, text: str) -> object:
             return _toml_value(text)
         if text[0] in "\"'":
             return _toml_value(f"[{text}]")
-        return [_unquoted(part) for part in _split(text)]
+        return [_unquoted(part) for part in split_list(text)]
     if text[0] in "\"'{[":
         return _toml_value(text)
+    if key in FLAG_FIELDS and text in ("true", "false"):
+        return text == "true"
     return int(text) if key in NUMBER_FIELDS and _WHOLE_NUMBER.fullmatch(text) else _unquoted(text)
 
 
@@ -196,7 +215,7 @@ def _toml_value(text: str) -> object:
     return data["value"]
 
 
-def _split(text: str) -> list[str]:
+def split_list(text: str) -> list[str]:
     """Split at commas that are not inside of brackets, braces or back-quotes."""
     parts, depth, quoted, begin = [], 0, False, 0
     for at, char in enumerate(text):

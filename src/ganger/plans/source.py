@@ -15,7 +15,7 @@ def read_text(path: Path, bytes_max: int) -> str:
     ConfigError, whose message lacks the path, when it is missing, unreadable, not a regular file, larger than
     `bytes_max`, or not UTF-8.
     """
-    data = _read_bytes(path, bytes_max)
+    data = read_bytes(path, bytes_max)
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -24,7 +24,8 @@ def read_text(path: Path, bytes_max: int) -> str:
     return text.replace("\r\n", "\n")
 
 
-def _read_bytes(path: Path, bytes_max: int) -> bytes:
+def read_bytes(path: Path, bytes_max: int) -> bytes:
+    """Read a file; ConfigError as for `read_text`."""
     try:
         # O_NONBLOCK: opening a named pipe must not wait for its other end.
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)

@@ -10,6 +10,10 @@
     title = "Log in with a password"
     brief = \"\"\"…\"\"\"
     scope = ["src/auth/**", "tests/auth/**"]
+    lane = "auth"                 # of ganger.toml, instead of a scope, or around it
+    large = true                  # it is meant to touch more than half of all files
+    acceptance = ["…"]            # how one sees that it is done, behind the brief; a text or a list
+    not_in_scope = ["…"]          # what is not to be done here
     after = ["schema"]            # ids of items, of this plan or of others
     checks = ["unit", { run = "mypy src/auth", timeout = "3m", name = "types" }]
     kind = "patcher"
@@ -18,9 +22,9 @@
     hold = "draft"                # draft | operator | { until = 2026-12-01T00:00:00Z }
     rung = "checked"              # committed | in-scope | checked
     mode = "exclusive"            # exclusive | shared
-    budget = { attempts_max = 3, wall_max = "45m", silence_max = "10m" }
+    budget = { usd_max = 1.5, tokens_max = 500_000, attempts_max = 3, wall_max = "45m", silence_max = "10m" }
 
-`id`, `title`, `scope` and checks (its own or the plan's) are required.
+`id`, `title`, `scope` or `lane`, and checks (its own or the plan's) are required.
 """
 
 from __future__ import annotations
@@ -28,9 +32,11 @@ from __future__ import annotations
 import re
 import tomllib
 from functools import partial
+from pathlib import Path
 
 from ganger.plans.draft import Draft, Field, Table
-from ganger.plans.port import Faults
+from ganger.plans.port import PLAN_BYTES_MAX, Faults, Known
+from ganger.plans.source import read_text
 from ganger.plans.toml_lines import KeyPath, TomlLines
 from ganger.plans.wording import harmless, listed, shown
 
@@ -39,6 +45,20 @@ _POSITION = re.compile(r" ?\(at (?:line ([0-9]+), column [0-9]+|end of document)
 _MESSAGE_CHARS_MAX = 160
 KEY_PARTS_MAX = 100
 _KEY_PART = re.compile(r"""[ \t]*(?:"[^"]*"|'[^']*'|[A-Za-z0-9_-]+)[ \t]*""")
+
+
+class TomlSource:
+    """Plans whose name ends in `.toml`."""
+
+    name = "toml"
+
+    def reads(self, path: Path) -> bool:
+        """Decide by the ending."""
+        return path.suffix == ".toml"
+
+    def read(self, path: Path, known: Known, faults: Faults) -> Draft | None:
+        """Read the file."""
+        return read(read_text(path, PLAN_BYTES_MAX), faults)
 
 
 def read(text: str, faults: Faults) -> Draft | None:

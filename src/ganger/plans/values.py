@@ -10,6 +10,7 @@ import re
 import shlex
 import unicodedata
 from collections.abc import Callable
+from decimal import Decimal
 from typing import TypeVar
 
 from ganger.core.ids import name_fault
@@ -22,6 +23,8 @@ MINUTE_MS = 60 * SECOND_MS
 HOUR_MS = 60 * MINUTE_MS
 DAY_MS = 24 * HOUR_MS
 DURATION_MAX_MS = 365 * DAY_MS
+USD_MICROS = 1_000_000
+USD_MAX_MICROS = 1_000_000 * USD_MICROS
 TITLE_CHARS_MAX = 200
 COMMAND_CHARS_MAX = 32_768
 
@@ -97,6 +100,36 @@ def integer(low: int, high: int) -> Callable[[object], int]:
         return value
 
     return parse
+
+
+def flag(value: object) -> bool:
+    """Take true or false."""
+    if isinstance(value, bool):
+        return value
+    raise Unfit(f"must be true or false, not {_kind(value)}")
+
+
+def usd(low_micros: int, high_micros: int = USD_MAX_MICROS) -> Callable[[object], int]:
+    """Take an amount in US dollars within bounds, exactly as it is written, as millionths of a dollar."""
+
+    def parse(value: object) -> int:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise Unfit(f"must be an amount in US dollars, not {_kind(value)}", "as in 20 or 2.5")
+        if not low_micros <= value * USD_MICROS <= high_micros:
+            raise Unfit(f"is {shown(value)}, must be {usd_text(low_micros)} to {usd_text(high_micros)} US dollars")
+        # The shortest text that gives this float is what was written: 0.1 and not 0.1000000000000000055….
+        micros = Decimal(repr(value)) * USD_MICROS
+        if micros != int(micros):
+            raise Unfit(f"is {shown(value)}, finer than a millionth of a dollar")
+        return int(micros)
+
+    return parse
+
+
+def usd_text(micros: int) -> str:
+    """Write millionths of a dollar as dollars: `2.5`."""
+    whole, rest = divmod(micros, USD_MICROS)
+    return f"{whole:,}" + (f".{rest:06}".rstrip("0") if rest else "")
 
 
 def choice(*options: str) -> Callable[[object], str]:

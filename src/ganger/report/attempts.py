@@ -16,6 +16,10 @@ KIND_OF_ENDING = {
     EndKind.failed: TurnEnd.failed,
     EndKind.stalled: TurnEnd.failed,
     EndKind.timed_out: TurnEnd.failed,
+    EndKind.over_budget: TurnEnd.failed,
+    EndKind.finished: TurnEnd.good,
+    EndKind.limited: TurnEnd.cut,
+    EndKind.expired: TurnEnd.cut,
     EndKind.stopped: TurnEnd.cut,
     EndKind.interrupted: TurnEnd.cut,
 }

@@ -5,12 +5,27 @@
     workers_max = 4              # live workers at once; left out: the number of cores
     allowed_hours = "20:00-07:00, 12:00-13:00"
     lease_ttl = "10m"
+    depth_max = 2                # how deep items that workers file may stand below those of a plan
+    require_clean = false        # refuse runs while the target is checked out with uncommitted changes
+    permit_ttl = "30m"           # how long after the grant a run's first worker may be started
+    [lanes]
+    autopick = ["docs"]          # may be given instead of a busy lane, best first
+    [lanes.docs]
+    paths = ["docs/**"]
+    exclusive = false            # true: it runs alone
+    workers_max = 2
+    [kinds.scout]
+    workers_max = 1
     [checks.unit]
     run = "python -m pytest -q"  # an argument list, split as a shell would, but no shell runs it
     timeout = "10m"
+    [predicates.freeze]          # may refuse a run, by its exit status, and nothing else
+    run = "scripts/may-start"
+    timeout = "2s"
     [verify]
     rung = "checked"             # what an item must reach before it may land: committed | in-scope | checked
     protected = ["scripts/ci/**"]  # added to the built-in list
+    contract = "advised"         # off | advised | required: an item must say enough and not want too much
     [landing]
     train_max = 8                # candidates tested together
     flaky_retries = 1
@@ -18,16 +33,30 @@
     [agents.fixer]
     driver = "command"           # all other keys are texts for that driver
     run = "ruff check --fix ."
+    price = "free"               # free | reported | { input = 3.0, output = 15.0 }: US dollars for a million tokens
+    provider = "anthropic"       # whose limits bind it
     [budget]
-    item = { attempts_max = 3, wall_max = "45m", silence_max = "10m" }
+    usd_max = 20.0               # of a night; so are tokens_max and wall_max, the time of all workers together
+    run = { usd_max = 1.0, tokens_max = 200_000, wall_max = "2h" }
+    item = { usd_max = 3.0, attempts_max = 3, wall_max = "45m", silence_max = "10m" }  # wall_max: of one turn
+    [budget.plans.auth]
+    usd_max = 10.0
     [recovery]
     backoff = "30s"              # after the first failed attempt; doubles up to backoff_max
     backoff_max = "30m"
     turns_max = 2                # turns of one run
     linger = "10s"               # how long a worker may outlive its report
     stop_grace = "5s"            # between the polite and the forced stop
+    breaker_max = 3              # fruitless results in a row that open a breaker
+    breaker_wait = "30m"
+    progress_max = "15m"         # an active worker that changes nothing for so long counts as spinning
+    same_calls_max = 5
+    stagger = "20s"              # between the starts of workers that waited for the same provider
+    [loop]
+    planner = "fixer"            # the agent that is asked for new items when nothing is left
+    replans_max = 3
 
-The environment (`GANGER_FLEET_WORKERS_MAX=2`) and flags set single values too, but no checks, agents or lists.
+The environment (`GANGER_FLEET_WORKERS_MAX=2`) and flags set single values too, but no named tables and no lists.
 """
 
 from __future__ import annotations
@@ -40,42 +69,25 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from ganger.core.ids import ItemId, PlanId, name_fault
-from ganger.core.model import Check, Rung
-from ganger.core.patterns import PathRules, scope_fault
+from ganger.core.ids import ItemId, PlanId
+from ganger.core.model import Budget, Check, Kind, Lane, Rung
+from ganger.core.patterns import PathRules
 from ganger.core.policy import Policy
 from ganger.plans import values
-from ganger.plans.checks import CHECK_DEFAULT_MS, CHECK_MS
 from ganger.plans.items import ATTEMPTS, SILENCE_MS, WALL_MS, rung
-from ganger.plans.port import Known
-from ganger.plans.values import DAY_MS, HOUR_MS, SECOND_MS, Unfit, duration, duration_text, integer
+from ganger.plans.port import Contract, Known
+from ganger.plans.values import DAY_MS, HOUR_MS, SECOND_MS, Unfit, duration, flag, integer
 from ganger.plans.wording import shown
-from ganger.service.layers import Layer, Layers, Setting
-from ganger.service.protected import PROTECTED, check_scripts
+from ganger.service import dead_settings, tables
+from ganger.service.layers import Key, Layer, Layers, Setting
+from ganger.service.protected import PROTECTED, started_files
+from ganger.service.tables import Agent, Predicate
 
 CONFIG_NAME = "ganger.toml"
-NOT_IN_FORCE = frozenset(
-    {
-        ("lanes",),
-        ("jail",),
-        ("verify", "witness"),
-        *(("budget", name) for name in ("usd_max", "tokens_max", "wall_max")),
-        *(("budget", "item", name) for name in ("usd_max", "tokens_max")),
-    }
-)
+NOT_IN_FORCE: frozenset[Key] = frozenset({("jail",), ("verify", "witness")})
 """Promised keys that nothing acts on in this version: errors, so that nobody relies on them."""
-WORKERS = (1, 1_000)
 _WINDOW = re.compile(r"([0-9]{1,2}):([0-9]{2})-([0-9]{1,2}):([0-9]{2})")
 _DAY_MIN = 24 * 60
-
-
-class Agent(Struct, frozen=True):
-    """An `[agents.NAME]` table."""
-
-    name: str
-    driver: str
-    settings: Mapping[str, str]
-    """Everything but `driver`; what it means is up to the driver."""
 
 
 class Config(Struct, frozen=True):
@@ -87,22 +99,42 @@ class Config(Struct, frozen=True):
     hours: tuple[tuple[int, int], ...]
     """As in `Policy.hours`; a window over midnight is split in two."""
     lease_ttl_ms: int
+    depth_max: int
+    require_clean: bool
+    permit_ms: int
+    lanes: tuple[Lane, ...]
+    autopick: tuple[str, ...]
+    kinds: tuple[Kind, ...]
     checks: Mapping[str, Check]
+    predicates: tuple[Predicate, ...]
     agents: Mapping[str, Agent]
     rung: Rung
     protected: tuple[str, ...]
-    """Patterns: the built-in list, the configured ones, and the scripts that checks start."""
+    """Patterns: the built-in list, the configured ones, and the scripts that checks and predicates start."""
+    contract: Contract
     train_max: int
     flaky_retries: int
     landing_mode: str
     attempts_max: int
     wall_max_ms: int
     silence_max_ms: int
+    fleet_budget: Budget
+    plan_budgets: tuple[tuple[str, Budget], ...]
+    item_budget: Budget
+    """Of an item that does not say; its time is limited turn by turn, by `wall_max_ms`."""
+    run_budget: Budget
     backoff_ms: int
     backoff_max_ms: int
     turns_max: int
     linger_ms: int
     stop_grace_ms: int
+    breaker_max: int
+    breaker_ms: int
+    progress_ms: int
+    same_calls_max: int
+    stagger_ms: int
+    planner: str
+    replans_max: int
     repo_top: Path
     search_path: str
     """Where programs are looked for: the `PATH` of the environment, absolute entries only."""
@@ -117,8 +149,33 @@ class Config(Struct, frozen=True):
         """The agent of an item that names none: the one called `default`, or else the first."""
         return "default" if "default" in self.agents else next(iter(self.agents), "default")
 
-    def policy(self, rules: PathRules, utc_offset_min: int, target: str = "") -> Policy:
-        """Make the numbers that decisions depend on; `target` is the branch to use when none is configured."""
+    @property
+    def prices(self) -> dict[str, tuple[int, int]]:
+        """What a million tokens of input and of output cost, in millionths of a US dollar, by agent.
+
+        Agents that report what they cost, and those of which nobody knows, are missing.
+        """
+        return {agent.name: agent.price for agent in self.agents.values() if isinstance(agent.price, tuple)}
+
+    def _run_budget(self) -> Budget:
+        """What one run may spend: as configured, or an even share of the tightest fleet or plan limit.
+
+        Without it the first run would reserve all that is left, and nobody else could work.
+        """
+        shared = (self.fleet_budget, *(budget for _, budget in self.plan_budgets))
+
+        def share(figure: str) -> int | None:
+            own: int | None = getattr(self.run_budget, figure)
+            limits = [limit for budget in shared if (limit := getattr(budget, figure)) is not None]
+            return own if own is not None or not limits else max(min(limits) // self.workers_max, 1)
+
+        return Budget(share("usd_micros"), share("tokens"), share("wall_ms"))
+
+    def policy(self, rules: PathRules, utc_offset_min: int, target: str = "", repo: str = "") -> Policy:
+        """Make the numbers that decisions depend on; `target` is the branch to use when none is configured.
+
+        `repo` is the identity of the repository that start permits are for.
+        """
         return Policy(
             target=self.target or target or Policy().target,
             workers_max=self.workers_max,
@@ -134,6 +191,25 @@ class Config(Struct, frozen=True):
             flaky_retries=self.flaky_retries,
             landing_mode=self.landing_mode,
             paths=rules,
+            repo=repo,
+            lanes=self.lanes,
+            autopick=self.autopick,
+            kinds=self.kinds,
+            depth_max=self.depth_max,
+            permit_ms=self.permit_ms,
+            require_clean=self.require_clean,
+            fleet_budget=self.fleet_budget,
+            plan_budgets=self.plan_budgets,
+            run_budget=self._run_budget(),
+            priced=frozenset(agent.name for agent in self.agents.values() if agent.price),
+            providers=tuple((agent.name, agent.provider) for agent in self.agents.values() if agent.provider),
+            stagger_ms=self.stagger_ms,
+            breaker_max=self.breaker_max,
+            breaker_ms=self.breaker_ms,
+            progress_ms=self.progress_ms,
+            same_calls_max=self.same_calls_max,
+            planner=self.planner,
+            replans_max=self.replans_max,
         )
 
     def known(
@@ -152,6 +228,10 @@ class Config(Struct, frozen=True):
             attempts_max=self.attempts_max,
             wall_max_ms=self.wall_max_ms,
             silence_max_ms=self.silence_max_ms,
+            budget=self.item_budget,
+            fleet_budget=self.fleet_budget,
+            lanes={lane.name: lane for lane in self.lanes},
+            contract=self.contract,
             rules=rules,
             tracked_paths=tracked_paths,
             other_items=other_items or {},
@@ -176,7 +256,7 @@ def load(repo_top: Path, user_config: Path | None, environ: Mapping[str, str], f
         files.insert(0, Layer("user", user_config, str(user_config)))
     layers = Layers(tuple(files), environ, flags)
     config = _take_all(layers, repo_top, _absolute_only(environ.get("PATH", os.defpath)))
-    _refuse_dead(layers, config)
+    dead_settings.refuse(layers, _judged(config))
     layers.refuse_unknown(NOT_IN_FORCE)
     layers.raise_faults()
     return config
@@ -193,76 +273,78 @@ def user_config_path(environ: Mapping[str, str]) -> Path | None:
 
 def _take_all(layers: Layers, repo_top: Path, search_path: str) -> Config:
     take = layers.take
-    checks = _checks(layers)
-    extra = layers.take_from_files(("verify", "protected"), _patterns) or ()
+    checks, predicates = tables.read_checks(layers), tables.read_predicates(layers)
+    lanes = tables.read_lanes(layers)
+    extra = layers.take_from_files(("verify", "protected"), tables.patterns) or ()
+    commands = [*(check.argv for check in checks.values()), *(one.argv for one in predicates)]
     return Config(
         target=take(("fleet", "target"), _branch, ""),
-        workers_max=take(("fleet", "workers_max"), integer(*WORKERS), min(_cores(), WORKERS[1])),
+        workers_max=take(("fleet", "workers_max"), integer(*tables.WORKERS), min(_cores(), tables.WORKERS[1])),
         hours=take(("fleet", "allowed_hours"), _hours, ""),
         lease_ttl_ms=take(("fleet", "lease_ttl"), duration(10 * SECOND_MS, DAY_MS), "10m"),
+        depth_max=take(("fleet", "depth_max"), integer(0, 100), 2),
+        require_clean=take(("fleet", "require_clean"), flag, False),
+        permit_ms=take(("fleet", "permit_ttl"), duration(10 * SECOND_MS, 7 * DAY_MS), "30m"),
+        lanes=lanes,
+        autopick=tables.read_autopick(layers, lanes),
+        kinds=tables.read_kinds(layers),
         checks=checks,
-        agents=_agents(layers),
+        predicates=predicates,
+        agents=tables.read_agents(layers),
         rung=take(("verify", "rung"), rung, Rung.checked.label),
-        protected=tuple(dict.fromkeys((*PROTECTED, *extra, *check_scripts(checks.values(), repo_top)))),
+        protected=tuple(dict.fromkeys((*PROTECTED, *extra, *started_files(commands, repo_top)))),
+        contract=Contract(take(("verify", "contract"), values.choice(*Contract), Contract.advised.value)),
         train_max=take(("landing", "train_max"), integer(1, 100), 8),
         flaky_retries=take(("landing", "flaky_retries"), integer(0, 10), 1),
         landing_mode=take(("landing", "mode"), values.choice("auto", "ask"), "auto"),
         attempts_max=take(("budget", "item", "attempts_max"), integer(*ATTEMPTS), 3),
         wall_max_ms=take(("budget", "item", "wall_max"), duration(*WALL_MS), "45m"),
         silence_max_ms=take(("budget", "item", "silence_max"), duration(*SILENCE_MS), "10m"),
+        fleet_budget=tables.read_budget(layers, ("budget",)),
+        plan_budgets=tables.read_plan_budgets(layers),
+        item_budget=tables.read_budget(layers, ("budget", "item"), wall=False),
+        run_budget=tables.read_budget(layers, ("budget", "run")),
         backoff_ms=take(("recovery", "backoff"), duration(0, DAY_MS), "30s"),
         backoff_max_ms=take(("recovery", "backoff_max"), duration(0, 7 * DAY_MS), "30m"),
         turns_max=take(("recovery", "turns_max"), integer(1, 100), 2),
         linger_ms=take(("recovery", "linger"), duration(0, HOUR_MS), "10s"),
         stop_grace_ms=take(("recovery", "stop_grace"), duration(0, HOUR_MS), "5s"),
+        breaker_max=take(("recovery", "breaker_max"), integer(1, 100), 3),
+        breaker_ms=take(("recovery", "breaker_wait"), duration(0, 7 * DAY_MS), "30m"),
+        progress_ms=take(("recovery", "progress_max"), duration(SECOND_MS, DAY_MS), "15m"),
+        same_calls_max=take(("recovery", "same_calls_max"), integer(2, 1_000), 5),
+        stagger_ms=take(("recovery", "stagger"), duration(0, HOUR_MS), "20s"),
+        planner=take(("loop", "planner"), _agent_or_none, ""),
+        replans_max=take(("loop", "replans_max"), integer(1, 100), 3),
         repo_top=repo_top,
         search_path=search_path,
         settings=layers.effective(),
     )
 
 
-def _refuse_dead(layers: Layers, config: Config) -> None:
-    """Record a setting that another one keeps from ever having an effect."""
-    if config.backoff_ms > config.backoff_max_ms:
-        longest, first = duration_text(config.backoff_max_ms), duration_text(config.backoff_ms)
-        keys = (("recovery", "backoff_max"), ("recovery", "backoff"))
-        message = f"makes the other dead: backoff_max ({longest}) is shorter than backoff ({first})"
-        layers.error(keys, message, "raise backoff_max or lower backoff")
+def _judged(config: Config) -> dead_settings.Judged:
+    limits: dict[Key, int] = {
+        ("fleet", "workers_max"): config.workers_max,
+        ("recovery", "backoff"): config.backoff_ms,
+        ("recovery", "backoff_max"): config.backoff_max_ms,
+        ("recovery", "progress_max"): config.progress_ms,
+        **dead_settings.limits_of(config.fleet_budget, ("budget",)),
+        **dead_settings.limits_of(config.run_budget, ("budget", "run")),
+        **dead_settings.limits_of(config.item_budget, ("budget", "item")),
+        ("budget", "item", "wall_max"): config.wall_max_ms,
+        ("budget", "item", "silence_max"): config.silence_max_ms,
+    }
+    for name, budget in config.plan_budgets:
+        limits |= dead_settings.limits_of(budget, ("budget", "plans", name))
+    for section, named in (("lanes", config.lanes), ("kinds", config.kinds)):
+        limits |= {(section, one.name, "workers_max"): one.workers_max for one in named if one.workers_max}
+    return dead_settings.Judged(
+        limits, config.lanes, config.autopick, dict(config.agents), config.planner, config.plan_budgets
+    )
 
 
-def _checks(layers: Layers) -> dict[str, Check]:
-    checks = {}
-    for name in layers.tables("checks"):
-        key = ("checks", name)
-        argv = layers.take_from_files((*key, "run"), values.command)
-        timeout_ms = layers.take_from_files((*key, "timeout"), duration(*CHECK_MS)) or CHECK_DEFAULT_MS
-        _require(layers, key, "run", 'as in run = "python -m pytest -q"')
-        if argv:
-            checks[name] = Check(name, argv, timeout_ms)
-    return checks
-
-
-def _agents(layers: Layers) -> dict[str, Agent]:
-    agents = {}
-    for name, keys in layers.tables("agents").items():
-        key = ("agents", name)
-        driver = layers.take_from_files((*key, "driver"), values.name)
-        _require(layers, key, "driver", 'as in driver = "command"')
-        settings = {}
-        for setting in keys:
-            if setting != "driver":
-                settings[setting] = layers.take_from_files((*key, setting), values.passable) or ""
-        if driver:
-            agents[name] = Agent(name, driver, settings)
-    return agents
-
-
-def _require(layers: Layers, key: tuple[str, str], inner: str, hint: str) -> None:
-    """Record a table whose name is no name, or that lacks a key it must have."""
-    if fault := name_fault(key[1]):
-        layers.error((key,), f"is no name: it {fault}")
-    if all(layer.get((*key, inner)) is None for layer in layers.files):
-        layers.error((key,), f"has no `{inner}`", hint)
+def _agent_or_none(value: object) -> str:
+    return values.name(value) if value else values.text(value)
 
 
 def _branch(value: object) -> str:
@@ -273,15 +355,6 @@ def _branch(value: object) -> str:
     if name.startswith("refs/"):
         raise Unfit(f"must be the short name of a branch, not {shown(name)}", 'as in target = "main"')
     return name
-
-
-def _patterns(value: object) -> tuple[str, ...]:
-    patterns = values.texts(value)
-    for pattern in patterns:
-        # Which names the file system takes for equal makes no difference to whether a pattern is one.
-        if fault := scope_fault(pattern, PathRules()):
-            raise Unfit(f"holds a pattern that cannot be used: {fault}")
-    return patterns
 
 
 def _hours(value: object) -> tuple[tuple[int, int], ...]:

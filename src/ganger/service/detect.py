@@ -15,8 +15,10 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from ganger.core.ids import name_fault
 from ganger.errors import ConfigError
 from ganger.plans.source import read_text
+from ganger.service.tables import AUTOPICK
 
 FILE_BYTES_MAX = 1024 * 1024
 ENTRIES_MAX = 20_000
@@ -58,7 +60,7 @@ class Detected(Struct, frozen=True):
     agents: tuple[str, ...]
     """Agent programs on `PATH`."""
     lanes: tuple[str, ...]
-    """Top-level folders, for display."""
+    """Top-level folders."""
 
 
 def detect(repo_top: Path, search_path: str | None = None) -> Detected:
@@ -77,6 +79,7 @@ def render_toml(detected: Detected, target: str) -> str:
         "\n[fleet]",
         _rendered_target(target),
         '# workers_max = 4\n# allowed_hours = "20:00-07:00"',
+        *_rendered_lanes(detected),
         *_rendered_checks(detected),
         '\n[verify]\nrung = "checked"  # what an item must reach before it may land\n# protected = ["scripts/ci/**"]',
         '\n[landing]\nmode = "auto"  # auto | ask: each landing waits for you',
@@ -190,6 +193,14 @@ def _rendered_target(target: str) -> str:
     if target and target.isprintable() and " " not in target:
         return f"target = {_quoted(target)}  # branch that landings move"
     return '# target = "main"  # branch that landings move; left out: the one checked out'
+
+
+def _rendered_lanes(detected: Detected) -> Iterator[str]:
+    """Make a lane of each folder whose name can name one: it binds nobody who does not ask for it."""
+    names = [name for name in detected.lanes if not name_fault(name) and name != AUTOPICK]
+    if names:
+        yield '\n# Names for scopes: an item with lane = "…" may change what is below these folders.\n[lanes]'
+        yield from (f"{name} = {{ paths = [{_quoted(f'{name}/**')}] }}" for name in names)
 
 
 def _rendered_checks(detected: Detected) -> Iterator[str]:

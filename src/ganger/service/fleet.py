@@ -13,7 +13,8 @@ from typing import TypeAlias, TypeVar
 
 from msgspec import Struct
 
-from ganger.core.commands import Command
+from ganger.core.authority import authority_refusal, forbade
+from ganger.core.commands import Command, RecordSupervisor
 from ganger.core.decide import decide
 from ganger.core.events import Event
 from ganger.core.ids import Seq
@@ -54,14 +55,17 @@ class Fleet:
         self.policy = policy
         self.on_growth: Callable[[], None] = lambda: None
         """Called after a transaction of this process added events, on the thread that committed."""
+        self.acts_as = "supervisor"
+        """The actor of the supervisor of this process, once it has taken over with its epoch."""
         self._lock = threading.RLock()
         self._queue: deque[_Waiting] = deque()
 
     def submit(self, command: Command, actor: str, key: str = "") -> Reply:
         """Decide `command` on the newest state and make what follows durable.
 
-        `actor` is `person:NAME`, `worker:RUN` or `supervisor`. `key`, where given, makes a repetition harmless: the
-        second submission with the same key is accepted and changes nothing. JournalFailed if the disk fails.
+        `actor` is `person:NAME`, `worker:RUN` or `supervisor:EPOCH`, see `core.authority`. `key`, where given, makes a
+        repetition harmless: the second submission with the same key is accepted and changes nothing. JournalFailed if
+        the disk fails.
         """
         waiting = _Waiting(command, actor, key)
         self._queue.append(waiting)
@@ -74,11 +78,18 @@ class Fleet:
             raise AssertionError("a queued command was neither carried out nor refused")
         return waiting.reply
 
+    def take_over(self, pid: int, host: str, version: str) -> Reply:
+        """Become the fleet's supervisor: whatever an earlier one still submits is refused from here on."""
+        reply = self.submit(RecordSupervisor(pid, host, version), "supervisor")
+        if isinstance(reply, Accepted):
+            self.acts_as = f"supervisor:{reply.seq}"
+        return reply
+
     def look(self, question: Callable[[State, int], T]) -> T:
         """Ask something of the newest state; gets the state and the store's clock (ms), and must not keep the state."""
         with self._lock:
             state = self.store.catch_up()
-            return question(state, max(self.store.now_ms(), state.at_ms))
+            return question(state, self.store.now_ms())
 
     def now_ms(self) -> int:
         """The store's clock."""
@@ -110,6 +121,10 @@ class Fleet:
     def _decide(self, writing: Transaction, waiting: _Waiting) -> Reply:
         if waiting.key and writing.has(waiting.key):
             return Accepted(writing.state.seq)
+        forbidden = authority_refusal(writing.state, waiting.command, waiting.actor)
+        if forbidden is not None:
+            writing.append(forbade(writing.state, waiting.command, waiting.actor, forbidden), waiting.actor)
+            return forbidden
         decision = decide(writing.state, waiting.command, writing.now_ms, self.policy)
         if isinstance(decision, Refusal):
             return decision

@@ -32,7 +32,9 @@ Found: TypeAlias = tuple[T, object, tuple[str, int, str]]
 
 CONFIG_BYTES_MAX = 1024 * 1024
 ENVIRONMENT_PREFIX = "GANGER_"
+NO_LIMIT = "no limit"
 _WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,18}")
+_DECIMAL = re.compile(r"[+-]?[0-9]{1,12}\.[0-9]{1,12}")
 
 
 class Setting(Struct, frozen=True):
@@ -40,7 +42,7 @@ class Setting(Struct, frozen=True):
 
     key: str
     value: str
-    """As it would be written in the file, with characters that do not print written out."""
+    """As it would be written in the file, with characters that do not print written out; or `no limit`."""
     source: str
     """`built-in`, `user`, `project`, `environment` or `flag`."""
     line: int = 0
@@ -91,9 +93,10 @@ class Layers:
         self._environ = environ
         self._flags = flags
         self._faults = {layer.source: layer.faults for layer in files}
+        self._written = frozenset(self._faults)
         self._faults |= {"environment": Faults("environment"), "flag": Faults("flags")}
         self._scalars: dict[Key, None] = {}
-        self._sections: set[str] = set()
+        self._sections: set[Key] = set()
 
     def take(self, key: Key, parse: Callable[[object], T], default: object) -> T:
         """Give the effective value of a key, which the environment and flags can set too.
@@ -101,13 +104,14 @@ class Layers:
         `default` is the built-in value as a file would say it. A value that does not fit is recorded, also where a
         stronger one covers it, and passed over.
         """
-        self._scalars[key] = None
         self.settings[key] = Setting(harmless(".".join(key)), written(default), "built-in")
-        effective = parse(default)
-        for value, raw, source in (*self._in_files(key, parse), *self._in_texts(key, parse)):
-            effective = value
-            self._cover(key, raw, source)
-        return effective
+        effective = self._strongest(key, parse)
+        return parse(default) if effective is None else effective
+
+    def take_limit(self, key: Key, parse: Callable[[object], T]) -> T | None:
+        """Give a limit that the environment and flags can set too; None where nobody has set one."""
+        self.settings[key] = Setting(harmless(".".join(key)), NO_LIMIT, "built-in")
+        return self._strongest(key, parse)
 
     def take_from_files(self, key: Key, parse: Callable[[object], T]) -> T | None:
         """Give the effective value of a key that only files can set and that has no built-in value."""
@@ -118,17 +122,25 @@ class Layers:
             self._cover(key, raw, source)
         return effective
 
-    def tables(self, section: str) -> dict[str, list[str]]:
+    def tables(self, *section: str) -> dict[str, list[str]]:
         """List the tables of a section, as in `[checks.NAME]`, with all keys that any file gives each."""
         self._sections.add(section)
         found: dict[str, list[str]] = {}
         for layer in self.files:
-            outer = layer.get((section,))
+            outer = layer.get(section)
             for name, table in outer.items() if isinstance(outer, dict) else ():
                 if isinstance(table, dict):
                     keys = found.setdefault(name, [])
                     keys.extend(key for key in table if key not in keys)
         return found
+
+    def is_set(self, key: Key) -> bool:
+        """Whether anybody has set a key: its value is not the built-in one."""
+        return self.settings[key].source != "built-in"
+
+    def is_written(self, key: Key) -> bool:
+        """Whether the effective value of a key stands in a file, and not in the environment or a flag of this once."""
+        return self.settings[key].source in self._written
 
     def error(self, keys: tuple[Key, ...], message: str, hint: str = "") -> None:
         """Record a fault where the first of `keys` that is set stands: a key, or the header of a table."""
@@ -163,6 +175,14 @@ class Layers:
         found = [fault.text for faults in self._faults.values() for fault in faults.in_order()]
         if found:
             raise ConfigError("\n".join(found), "correct the configuration; nothing was changed")
+
+    def _strongest(self, key: Key, parse: Callable[[object], T]) -> T | None:
+        self._scalars[key] = None
+        effective = None
+        for value, raw, source in (*self._in_files(key, parse), *self._in_texts(key, parse)):
+            effective = value
+            self._cover(key, raw, source)
+        return effective
 
     def _cover(self, key: Key, raw: object, source: tuple[str, int, str]) -> None:
         old = self.settings[key]
@@ -209,7 +229,7 @@ class Layers:
 
     def _has_below(self, key: Key) -> bool:
         """Whether anything known begins with `key`: a section, a table of one, or a table with settings in it."""
-        if key[0] in self._sections and len(key) <= 2:
+        if any(key[: len(section)] == section and len(key) <= len(section) + 1 for section in self._sections):
             return True
         return any(known[: len(key)] == key for known in self.settings)
 
@@ -217,7 +237,8 @@ class Layers:
         """Name the nearest known key: in the same table, or of the same name in another."""
         outer, last = key[:-1], key[-1]
         beside = {known[len(outer)] for known in self.settings if known[: len(outer)] == outer}
-        beside |= self._sections if not outer else set()
+        inside = (section for section in self._sections if section[: len(outer)] == outer and len(section) > len(outer))
+        beside |= {section[len(outer)] for section in inside}
         if hint := faults.suggest(last, sorted(beside)):
             return hint
         elsewhere = sorted(".".join(known) for known in self.settings if known[-1] == last)
@@ -251,16 +272,27 @@ def written(raw: object) -> str:
     """Write a raw value as a file would say it, on one line that is safe to print."""
     if isinstance(raw, list | tuple):
         return "[" + ", ".join(written(one) for one in raw) + "]"
+    if isinstance(raw, dict):
+        return "{ " + ", ".join(f"{harmless(str(key))} = {written(one)}" for key, one in raw.items()) + " }"
+    if isinstance(raw, bool):
+        return str(raw).lower()
     if isinstance(raw, str):
         return harmless(json.dumps(raw, ensure_ascii=False))
     return harmless(str(raw))
 
 
 def _parse_text(parse: Callable[[object], T], text: str) -> tuple[T, object]:
-    """Parse a value that came as text: as text, or else as the number it looks like; gives the raw value too."""
+    """Parse a value that came as text: as text, or else as what it looks like; gives the raw value too."""
+    raw: object
     try:
         return parse(text), text
     except Unfit:
-        if _WHOLE_NUMBER.fullmatch(text) is None:
+        if _WHOLE_NUMBER.fullmatch(text):
+            raw = int(text)
+        elif _DECIMAL.fullmatch(text):
+            raw = float(text)
+        elif text in ("true", "false"):
+            raw = text == "true"
+        else:
             raise
-    return parse(int(text)), int(text)
+    return parse(raw), raw

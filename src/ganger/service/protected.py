@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
-from ganger.core.model import Check
 from ganger.core.patterns import PathRules, scope_matches
 
 _PYTHON_TOOLS = (
@@ -83,11 +82,11 @@ def is_test_file(path: str, rules: PathRules = PathRules()) -> bool:  # noqa: B0
     return scope_matches(TESTS, path, rules)
 
 
-def check_scripts(checks: Iterable[Check], repo_top: Path) -> tuple[str, ...]:
-    """Give patterns for the files of the repository that checks start: `./check.sh`, or `x.sh` in `bash x.sh`."""
+def started_files(commands: Iterable[tuple[str, ...]], repo_top: Path) -> tuple[str, ...]:
+    """Give patterns for the files of the repository that commands start: `./check.sh`, or `x.sh` in `bash x.sh`."""
     found: dict[str, None] = {}
-    for check in checks:
-        script = check.argv[0] if "/" in check.argv[0] else _shell_script(check.argv)
+    for argv in commands:
+        script = argv[0] if "/" in argv[0] else _shell_script(argv)
         path = PurePosixPath(script)
         if script and not path.is_absolute() and ".." not in path.parts and (repo_top / path).is_file():
             found[_literal(str(path))] = None

@@ -43,14 +43,15 @@ class Command(Struct, frozen=True):
     """Something that the configuration or a plan would run."""
 
     origin: str
-    """`check unit`, `agent fixer`, `plan auth: item login: check types`."""
+    """`check unit`, `predicate freeze`, `agent fixer`, `plan auth: item login: check types`."""
     words: tuple[str, ...]
-    """The argument list of a check; of an agent its driver and its settings as `key=value`."""
+    """The argument list of a check or predicate; of an agent its driver and its settings as `key=value`."""
 
 
 def commands(config: Config, plans: Iterable[Plan] = ()) -> tuple[Command, ...]:
     """List everything that would be executed, in an order that depends only on the content."""
     found = [Command(f"check {check.name}", check.argv) for check in config.checks.values()]
+    found += [Command(f"predicate {one.name}", one.argv) for one in config.predicates]
     for agent in config.agents.values():
         settings = sorted(f"{key}={value}" for key, value in agent.settings.items())
         found.append(Command(f"agent {agent.name}", (f"driver={agent.driver}", *settings)))

@@ -61,7 +61,7 @@ def gather(start: Path, environ: Mapping[str, str], state_override: str, flags: 
     config = configuration.load(repository.top, user, environ, flags)
     target = config.target or detect_target(repository)
     check_target(repository, target)
-    policy = config.policy(repository.rules, time.localtime().tm_gmtoff // 60, target)
+    policy = config.policy(repository.rules, time.localtime().tm_gmtoff // 60, target, repo=repository.repo_id)
     return Parts(repository, place.state_dir(start, environ, state_override), config, policy)
 
 
@@ -135,7 +135,7 @@ def _other_items(parts: Parts) -> dict[ItemId, PlanId]:
 def add_plan(plan: Plan) -> cmd.AddPlan:
     """The command that makes the fleet's items those of the plan."""
     items = tuple((item.spec, item.brief) for item in plan.items)
-    return cmd.AddPlan(plan.id, plan.title, plan.path, plan.digest, items)
+    return cmd.AddPlan(plan.id, plan.title, plan.path, plan.digest, items, plan.unreadable, plan.still_open)
 
 
 def require_trust(parts: Parts, plans: tuple[Plan, ...]) -> str:

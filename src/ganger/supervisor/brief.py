@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import msgspec
 
-from ganger.core.model import Evidence, ItemSpec, Verdict
-from ganger.core.state import Run
+from ganger.core.facts import Run
+from ganger.core.model import Again, Evidence, ItemSpec, Verdict
 from ganger.journal.queries import Reader
+from ganger.supervisor.recovery import Held
 
 TAIL_LINES = 30
+HELD_LINES_MAX = 40
+SUBJECT_CHARS_MAX = 200
 
 
-def compose(reader: Reader, run: Run, spec: ItemSpec, turn: int) -> str:
-    """Write the brief of a turn; the same facts give the same text."""
+def compose(reader: Reader, run: Run, spec: ItemSpec, turn: int, held: Held | None = None) -> str:
+    """Write the brief of a turn; the same facts give the same text. `held` is what a turn that was cut off left."""
     item = reader.item(spec.id)
     parts = [f"# {spec.title}\n", item.brief.rstrip() if item is not None and item.brief else "(no further text)"]
     parts.append("\n## Limits\n")
@@ -20,7 +23,10 @@ def compose(reader: Reader, run: Run, spec: ItemSpec, turn: int) -> str:
     if spec.checks:
         parts.append("These checks are run on what you commit, by ganger, in its own checkout:")
         parts += [f"- {check.name}: `{' '.join(check.argv)}`" for check in spec.checks]
+    parts += _direction(reader, spec)
+    parts += _going_on(run, held)
     parts += _rejections(reader, run, turn)
+    parts += _rewinds(reader, run)
     parts += _answers(reader, spec)
     parts.append(HOW)
     return "\n".join(parts) + "\n"
@@ -36,6 +42,38 @@ Commit your work on the branch you find checked out. Then say what became of it,
 - `ganger fail "reason"` when it cannot be done.
 
 `ganger my-work` prints this text again. Nothing you say is taken for done: your commits are checked."""
+
+
+def _direction(reader: Reader, spec: ItemSpec) -> list[str]:
+    """What a person wants all further work on the plan to heed."""
+    plan = reader.plan(spec.plan)
+    if plan is None or not plan.steer:
+        return []
+    return ["\n## Direction\n", "From the person who is responsible, for all that is still to be done:\n", plan.steer]
+
+
+def _going_on(run: Run, held: Held | None) -> list[str]:
+    """That an earlier turn was cut off, and what it left in the workspace."""
+    if run.repeat is None or run.repeat.why not in (Again.lost, Again.limited):
+        return []
+    lines = ["\n## The work goes on\n", f"Turn {run.repeat.turn} of this attempt was cut off: {run.repeat.reason}."]
+    lines.append("What it left lies in your workspace: look at it first and go on from there, do not begin anew.")
+    if held is not None:
+        commits = [f"- commit {commit[:12]}: {subject[:SUBJECT_CHARS_MAX]}" for commit, subject in held.commits]
+        files = [f"- not committed: `{path}`" for path in held.uncommitted]
+        lines += _at_most([*commits, *files]) or ["- nothing has been changed yet"]
+    return lines
+
+
+def _rewinds(reader: Reader, run: Run) -> list[str]:
+    """What a person does not want to be tried again, since the workspace was put back."""
+    lines = [f"- {row.note}" for row in reader.rewinds(run.id) if row.note]
+    return ["\n## Not to be tried again\n", "Your workspace was put back to an earlier state.", *lines] if lines else []
+
+
+def _at_most(lines: list[str]) -> list[str]:
+    left_out = len(lines) - HELD_LINES_MAX
+    return lines if left_out <= 0 else [*lines[:HELD_LINES_MAX], f"- and {left_out} more"]
 
 
 def _rejections(reader: Reader, run: Run, turn: int) -> list[str]:

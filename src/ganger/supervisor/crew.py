@@ -18,12 +18,18 @@ from ganger.core.effects import (
     Effect,
     EndRun,
     Land,
+    ReadPlan,
+    Recover,
+    Rewind,
     StartWorker,
     StopWorker,
     TestTrain,
 )
 
-ORDER: tuple[type, ...] = (StopWorker, StartWorker, Land, TestTrain, CollectEvidence, EndRun, CleanWorkspace)
+ORDER: tuple[type, ...] = (
+    *(StopWorker, StartWorker, Recover, Rewind, Land, TestTrain, CollectEvidence),
+    *(EndRun, ReadPlan, CleanWorkspace),
+)
 """Most important first: what keeps workers busy, then what lets items land, then what only tidies up."""
 LONG = (TestTrain, CollectEvidence)
 HANDS = 4

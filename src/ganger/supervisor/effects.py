@@ -6,11 +6,13 @@ The world is a seam with two real users: `supervisor.world.RealWorld` and the si
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Protocol, assert_never
 
 from msgspec import Struct
 
 from ganger.core import commands as cmd
+from ganger.core import events as ev
 from ganger.core.effects import (
     CleanWorkspace,
     CollectEvidence,
@@ -18,17 +20,19 @@ from ganger.core.effects import (
     EndRun,
     Land,
     Observed,
+    ReadPlan,
+    Recover,
+    Rewind,
     StartWorker,
     StopWorker,
     Submit,
     TestTrain,
 )
+from ganger.core.facts import Run
 from ganger.core.ids import Commit, RunId
-from ganger.core.model import CheckResult, Evidence, ItemSpec, Refusal, WorkerId
-from ganger.core.state import Run, State
+from ganger.core.model import CheckResult, Evidence, ItemSpec, RecoveryFacts, Refusal, WorkerId
+from ganger.core.state import State
 from ganger.service.fleet import Fleet, Reply
-
-ACTOR = "supervisor"
 
 
 class Tested(Struct, frozen=True):
@@ -88,17 +92,29 @@ class World(Protocol):
         """Put the workspace of an ended run into the trash, after its work is kept."""
         ...
 
+    def recover(self, run: Run, spec: ItemSpec) -> RecoveryFacts:
+        """Look at what is left of a run whose worker vanished, with nothing of it alive."""
+        ...
+
+    def rewind(self, run: Run, commit: Commit) -> None:
+        """Keep what the workspace holds, and make it hold the bytes of a checkpoint."""
+        ...
+
+    def read_plan(self, path: str) -> cmd.AddPlan | str:
+        """Read a plan file; a text says why it could not be read, or is not trusted."""
+        ...
+
 
 def carry_out(effect: Effect, fleet: Fleet, world: World) -> Reply | None:
     """Do one effect and record what came of it; None when it has become pointless meanwhile."""
     match effect:
         case Submit():
-            return fleet.submit(effect.command, ACTOR)
+            return fleet.submit(effect.command, fleet.acts_as)
         case StartWorker():
             return _start(effect, fleet, world)
         case StopWorker():
             run = _run(fleet, effect.run)
-            if run is not None:
+            if run is not None and run.turn == effect.turn:
                 world.stop(run)
             return None
         case CollectEvidence():
@@ -107,9 +123,15 @@ def carry_out(effect: Effect, fleet: Fleet, world: World) -> Reply | None:
             return _test(effect, fleet, world)
         case Land():
             seen = world.land(effect.old, effect.new, effect.tree)
-            return fleet.submit(cmd.RecordLanding(effect.new, seen.state, seen.tip, seen.detail), ACTOR)
+            return fleet.submit(cmd.RecordLanding(effect.new, seen.state, seen.tip, seen.detail), fleet.acts_as)
         case EndRun():
             return _end(effect, fleet, world)
+        case Recover():
+            return _recover(effect, fleet, world)
+        case Rewind():
+            return _rewind(effect, fleet, world)
+        case ReadPlan():
+            return _read_plan(effect, fleet, world)
         case CleanWorkspace():
             world.clean(effect.run)
             return None
@@ -130,7 +152,7 @@ def _start(effect: StartWorker, fleet: Fleet, world: World) -> Reply | None:
     if run is None or not run.turn_due or run.turn + 1 != effect.turn:
         return None
     worker = world.start(run, _spec(fleet, run), effect.turn)
-    return fleet.submit(cmd.RecordStart(run.id, run.lease.token, effect.turn, worker), ACTOR)
+    return fleet.submit(cmd.RecordStart(run.id, run.lease.token, effect.turn, worker), fleet.acts_as)
 
 
 def _collect(effect: CollectEvidence, fleet: Fleet, world: World) -> Reply | None:
@@ -138,7 +160,7 @@ def _collect(effect: CollectEvidence, fleet: Fleet, world: World) -> Reply | Non
     if run is None or run.turn != effect.turn or run.evidence is not None:
         return None
     evidence = world.collect(run, _spec(fleet, run))
-    return fleet.submit(cmd.RecordEvidence(run.id, run.lease.token, effect.turn, evidence), ACTOR)
+    return fleet.submit(cmd.RecordEvidence(run.id, run.lease.token, effect.turn, evidence), fleet.acts_as)
 
 
 def _test(effect: TestTrain, fleet: Fleet, world: World) -> Reply | None:
@@ -164,8 +186,39 @@ def _test(effect: TestTrain, fleet: Fleet, world: World) -> Reply | None:
             conflicts=tested.conflicts,
             took_ms=tested.took_ms,
         ),
-        ACTOR,
+        fleet.acts_as,
     )
+
+
+def _recover(effect: Recover, fleet: Fleet, world: World) -> Reply | None:
+    run = _run(fleet, effect.run)
+    if run is None or run.turn != effect.turn or not run.lost:
+        return None
+    facts = world.recover(run, _spec(fleet, run))
+    return fleet.submit(cmd.RecordRecovery(run.id, run.lease.token, effect.turn, facts), fleet.acts_as)
+
+
+def _rewind(effect: Rewind, fleet: Fleet, world: World) -> Reply | None:
+    run = _run(fleet, effect.run)
+    if run is None or run.has_worker or run.rewind != effect.commit:
+        return None
+    world.rewind(run, effect.commit)
+    return fleet.submit(cmd.RecordRewind(run.id, run.lease.token, effect.commit), fleet.acts_as)
+
+
+def _read_plan(effect: ReadPlan, fleet: Fleet, world: World) -> Reply:
+    found = world.read_plan(effect.path)
+    outcome = found if isinstance(found, str) else _what_changed(fleet.submit(found, fleet.acts_as))
+    return fleet.submit(cmd.RecordFiring(effect.schedule, outcome), fleet.acts_as)
+
+
+def _what_changed(reply: Reply) -> str:
+    """Say in a line what came of a plan that was read."""
+    if isinstance(reply, Refusal):
+        return reply.reason
+    counts = Counter(type(event) for event in reply.events)
+    words = ((ev.ItemAdded, "added"), (ev.ItemRevised, "revised"), (ev.ItemWithdrawn, "withdrawn"))
+    return ", ".join(f"{counts[kind]} {word}" for kind, word in words if counts[kind]) or "nothing new"
 
 
 def _end(effect: EndRun, fleet: Fleet, world: World) -> Reply | None:
@@ -173,7 +226,7 @@ def _end(effect: EndRun, fleet: Fleet, world: World) -> Reply | None:
     if run is None or run.has_worker:
         return None
     kept = world.keep(run)
-    reply = fleet.submit(cmd.RecordEnd(run.id, run.lease.token, effect.end, effect.reason, kept), ACTOR)
+    reply = fleet.submit(cmd.RecordEnd(run.id, run.lease.token, effect.end, effect.reason, kept), fleet.acts_as)
     if not isinstance(reply, Refusal):
         world.clean(run.id)
     return reply

@@ -13,10 +13,10 @@ import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from ganger.core.facts import Run
 from ganger.core.ids import Commit
 from ganger.core.model import Check, CheckResult, CheckState, Evidence, ItemSpec
 from ganger.core.patterns import PathRules, scope_matches
-from ganger.core.state import Run
 from ganger.drivers.process import clean_env, run_check
 from ganger.git import workspace
 from ganger.git.changes import changed_paths

@@ -24,8 +24,10 @@ from ganger.core.reconcile import next_wake_ms, reconcile
 from ganger.core.state import State
 from ganger.errors import GangerError, JournalFailed
 from ganger.service.fleet import Accepted, Fleet, Reply
+from ganger.service.predicates import NO_PREDICATES, Predicates
 from ganger.supervisor.crew import Crew
-from ganger.supervisor.effects import ACTOR, World, carry_out
+from ganger.supervisor.effects import World, carry_out
+from ganger.supervisor.objections import weighed
 
 log = logging.getLogger("ganger.supervisor")
 TRIES_MAX = 4
@@ -63,7 +65,7 @@ def _look(fleet: Fleet, world: World, intent: Intent, under_way: frozenset[RunId
     observed = world.observe(state, now_ms)
     observed = replace(observed, starting=observed.starting | under_way)
     effects = reconcile(state, observed, now_ms, fleet.policy, intent)
-    stop = None if effects else stop_reason(state, now_ms, intent)
+    stop = None if effects else stop_reason(state, now_ms, fleet.policy, intent)
     return Ticked(effects, next_wake_ms(state, observed, now_ms, fleet.policy), stop)
 
 
@@ -152,7 +154,7 @@ class Bench:
         log.warning("%s failed (%d): %s", effect.key, count, error.message)
         if count >= TRIES_MAX and isinstance(effect, StartWorker | CollectEvidence) and not self._speaks(effect):
             what = "the worker could not be started" if isinstance(effect, StartWorker) else "no evidence could be had"
-            self._fleet.submit(cmd.StopRun(effect.run, EndKind.failed, f"{what}: {error.message}"), ACTOR)
+            self._fleet.submit(cmd.StopRun(effect.run, EndKind.failed, f"{what}: {error.message}"), self._fleet.acts_as)
 
     def _speaks(self, effect: StartWorker | CollectEvidence) -> bool:
         """Whether the worker that could not be started, as it seems, has reported or asked: then it was started."""
@@ -177,8 +179,17 @@ class Waker(Protocol):
 class Supervisor:
     """One fleet's supervisor: owns the pool for slow effects and the sleep between ticks."""
 
-    def __init__(self, fleet: Fleet, world: World, waker: Waker, intent: Intent, *, once: bool = False) -> None:
-        self.fleet, self.world, self.waker = fleet, world, waker
+    def __init__(
+        self,
+        fleet: Fleet,
+        world: World,
+        waker: Waker,
+        intent: Intent,
+        *,
+        once: bool = False,
+        predicates: Predicates = NO_PREDICATES,
+    ) -> None:
+        self.fleet, self.world, self.waker, self.predicates = fleet, world, waker, predicates
         self.intent = intent
         self.once = once
         self.bench = Bench(fleet, world)
@@ -212,7 +223,7 @@ class Supervisor:
         ticked = look_around(self.fleet, self.world, self.intent, self.bench.starting)
         now_ms = self.fleet.now_ms()
         quick = 0
-        for effect in ticked.effects:
+        for effect in weighed(ticked.effects, self.fleet, self.predicates):
             if isinstance(effect, Submit):
                 quick += self._submit(effect, now_ms)
         for effect in self._crew.by_importance(e for e in ticked.effects if not isinstance(e, Submit)):
@@ -235,7 +246,7 @@ class Supervisor:
         if self.once and not self.intent.once and isinstance(effect.command, cmd.GrantRun):
             item = effect.command.item
             if self.fleet.look(lambda state, _: bool(state.items[item].run)):
-                self.intent = Intent(True, self.intent.stop, self.intent.plan, ItemId(item))
+                self.intent = replace(self.intent, once=ItemId(item))
         return True
 
     def _pause_ms(self, wake_ms: int | None, now_ms: int) -> int | None:

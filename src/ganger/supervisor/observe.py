@@ -1,117 +1,27 @@
-"""Seeing what is: which workers live, which have ended and how, and who is active.
+"""Seeing what is: which workers live, what they do and have spent, how others have ended, and what the target is.
 
-Activity is what ganger sees itself: output written, the workspace's branch moved, processor time used. What a worker
-says counts only in that it is output. Samples are taken sparingly, because quiet workers cost nothing otherwise.
+Nothing here believes what a worker says of its work; what it says about its use of a provider is taken as told.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from pathlib import Path
+from collections.abc import Callable, Mapping
 
-from ganger.core.effects import Exit, Observed
+from ganger.core.effects import Clocks, Exit, Limit, Observed
+from ganger.core.facts import Run
 from ganger.core.ids import Commit, RunId
-from ganger.core.model import QuestionKind, WorkerId
-from ganger.core.state import Run, State
+from ganger.core.model import QuestionKind, Usage
+from ganger.core.state import State
 from ganger.drivers import process
-from ganger.drivers.process_table import descendants, read_table
+from ganger.supervisor.activity import Activity
+from ganger.supervisor.places import STARTED, Places
+from ganger.supervisor.stream import Price, Reads, Stream
 
-SAMPLE_MIN_MS, SAMPLE_MAX_MS = 250, 5_000
-SAMPLES = 10
-"""Looks at a worker in the time that it may be silent: one is stopped at most a tenth too late."""
-CPU_STEP_MS = 50
-"""Processor time that counts as activity between two samples."""
 DIRTY_LOOK_MS = 2_000
-STARTED = "started"
-"""A file in a turn's folder that is there once its worker may have been started."""
-
-
-class Places:
-    """Where the files of a run lie, from one pure function each."""
-
-    def __init__(self, state_dir: Path) -> None:
-        self.state_dir = state_dir
-        self.workspaces = state_dir / "workspaces"
-
-    def workspace(self, run: RunId) -> Path:
-        """The private clone of a run."""
-        return self.workspaces / run
-
-    def run(self, run: RunId) -> Path:
-        """Everything ganger keeps about a run."""
-        return self.state_dir / "runs" / run
-
-    def turn(self, run: RunId, turn: int) -> Path:
-        """Brief, output, identity and exit record of one worker process."""
-        return self.run(run) / f"turn-{turn}"
-
-    def checks(self, run: RunId, turn: int) -> Path:
-        """Logs of the checks on what a turn left."""
-        return self.turn(run, turn) / "checks"
-
-    def trains(self) -> Path:
-        """Logs of the checks on combined trees."""
-        return self.state_dir / "trains"
-
-
-class Activity:
-    """When each living worker was last seen to do something."""
-
-    def __init__(self, places: Places, refs_of: Callable[[RunId], Iterable[Path]]) -> None:
-        self._places, self._refs_of = places, refs_of
-        self._seen: dict[RunId, tuple[int, ...]] = {}
-        self._cpu_ms: dict[RunId, int] = {}
-        self.active_ms: dict[RunId, int] = {}
-        self.next_ms = 0
-
-    def sample(self, runs: list[Run], silence_ms: int, now_ms: int) -> None:
-        """Look at every living worker if it is time again; a worker seen for the first time counts as active.
-
-        That first look may be by a supervisor that has just taken over: what happened before is not known to it, and
-        stopping a worker that computes costs more than one more window for a dead one.
-        """
-        if now_ms < self.next_ms and all(run.id in self._seen for run in runs):
-            return
-        self.next_ms = now_ms + min(max(silence_ms // SAMPLES, SAMPLE_MIN_MS), SAMPLE_MAX_MS)
-        cpu = _cpu_ms([run.worker for run in runs if run.worker is not None])
-        for run in runs:
-            seen = self._fingerprint(run)
-            spent = cpu.get(run.worker, 0) if run.worker is not None else 0
-            moved = self._seen.get(run.id) != seen or abs(spent - self._cpu_ms.get(run.id, 0)) >= CPU_STEP_MS
-            if moved:
-                self._seen[run.id], self._cpu_ms[run.id] = seen, spent
-                self.active_ms[run.id] = now_ms
-        self._forget({run.id for run in runs})
-
-    def _forget(self, living: set[RunId]) -> None:
-        for known in (self._seen, self._cpu_ms, self.active_ms):
-            for run_id in [run_id for run_id in known if run_id not in living]:
-                del known[run_id]
-
-    def _fingerprint(self, run: Run) -> tuple[int, ...]:
-        """Numbers that differ when the worker of this turn wrote output or moved its branch."""
-        files = [self._places.turn(run.id, run.turn) / "output.log", *self._refs_of(run.id)]
-        return (run.turn, *(number for file in files for number in _stat(file)))
-
-
-def _cpu_ms(workers: list[WorkerId]) -> dict[WorkerId, int]:
-    """Processor time of each worker's whole tree, its shim's own left out, from one look at the process table."""
-    table = read_table()
-    spent = {}
-    for worker in workers:
-        shim = table.get(worker.pid)
-        if shim is not None and shim.started == worker.started:
-            tree = descendants(table, [worker.pid])
-            spent[worker] = shim.reaped_cpu_ms + sum(table[pid].cpu_ms + table[pid].reaped_cpu_ms for pid in tree)
-    return spent
-
-
-def _stat(file: Path) -> tuple[int, int]:
-    try:
-        found = file.stat()
-    except OSError:
-        return 0, 0
-    return found.st_size, found.st_mtime_ns
+SILENCE_MS = 600_000
+"""Stands for the shortest silence while no worker lives."""
+RESET_MAX_MS = 8 * 24 * 3_600_000
+"""The longest windows of providers are a week."""
 
 
 class Observer:
@@ -120,45 +30,107 @@ class Observer:
     def __init__(
         self,
         places: Places,
-        refs_of: Callable[[RunId], Iterable[Path]],
+        tip_of: Callable[[RunId], Commit | None],
         target: Callable[[], Commit],
         dirty: Callable[[], bool],
+        repo: Callable[[], str],
+        reads: Callable[[str], Reads],
+        prices: Mapping[str, Price],
+        needs_clean: Callable[[State], bool] = lambda state: False,
+        monotonic_ms: Callable[[], int] = process.monotonic_ms,
     ) -> None:
-        self._places, self._target, self._dirty = places, target, dirty
-        self._activity = Activity(places, refs_of)
+        """`reads` gives, for an agent's name, how its lines are understood; `tip_of` the tip of a run's own branch.
+
+        `needs_clean` tells whether it matters for the next grant that the target is not being changed by hand.
+        """
+        self._places, self._target, self._dirty, self._repo = places, target, dirty, repo
+        self._reads, self._prices, self._needs_clean = reads, prices, needs_clean
+        self._streams: dict[RunId, tuple[int, Stream]] = {}
+        self._activity = Activity(places, tip_of, self._stream, monotonic_ms)
         self._clean, self._clean_ms = True, 0
 
     def observe(self, state: State, now_ms: int) -> Observed:
         """See the world as far as decisions need it."""
-        alive: list[Run] = []
-        exits: dict[RunId, Exit] = {}
-        for run in state.runs.values():
-            if not run.has_worker or run.worker is None:
-                continue
-            if process.is_alive(run.worker):
-                alive.append(run)
-            else:
-                exits[run.id] = self._exit(run)
-        look_again_ms = None
-        if alive:
-            silence_ms = min(state.items[run.item].spec.silence_max_ms for run in alive)
-            self._activity.sample(alive, silence_ms, now_ms)
-            look_again_ms = self._activity.next_ms
-        waiting = self._waits_for_clean(state)
+        manned = [run for run in state.runs.values() if run.has_worker and run.worker is not None]
+        alive = [run for run in manned if run.worker is not None and process.is_alive(run.worker)]
+        over = [run for run in manned if run not in alive]
+        silence_ms = min((state.items[run.item].spec.silence_max_ms for run in alive), default=SILENCE_MS)
+        look_again_ms = self._activity.look(alive, silence_ms, now_ms)
+        read, unread = self._read_out(over)
+        waiting = self._waits_for_clean(state) or self._needs_clean(state)
         if waiting and now_ms >= self._clean_ms:
             self._clean, self._clean_ms = not self._dirty(), now_ms + DIRTY_LOOK_MS
-        if waiting:
-            look_again_ms = min(look_again_ms or self._clean_ms, self._clean_ms)
+        times = [
+            *([look_again_ms] if alive else []),
+            *([self._clean_ms] if waiting else []),
+            *([now_ms + 1] if unread else []),
+        ]
+        self._forget({run.id for run in manned})
         return Observed(
             target=self._target(),
-            alive=frozenset(run.id for run in alive),
-            exits=exits,
-            active_ms=dict(self._activity.active_ms),
+            alive=frozenset(run.id for run in (*alive, *unread)),
+            exits={run.id: self._exit(run) for run in read},
+            clocks={run.id: self._clocks(run) for run in alive}
+            | {run.id: Clocks(now_ms, now_ms, now_ms) for run in unread},
+            usage={run.id: self._usage(run) for run in manned},
+            limits=self._limits(manned, now_ms),
+            repo=self._repo(),
             starting=frozenset(run.id for run in state.runs.values() if self._may_be_started(run)),
             workspaces=self._workspaces(),
-            look_again_ms=look_again_ms,
+            look_again_ms=min(times, default=None),
             target_clean=self._clean if waiting else True,
         )
+
+    def _stream(self, run: Run) -> Stream:
+        """The output of the run's last turn, as far as it was read."""
+        turn, stream = self._streams.get(run.id, (0, None))
+        if stream is None or turn != run.turn:
+            stream = Stream(self._places.turn(run.id, run.turn), self._reads(run.agent), self._prices.get(run.agent))
+            self._streams[run.id] = run.turn, stream
+        return stream
+
+    def _read_out(self, over: list[Run]) -> tuple[list[Run], list[Run]]:
+        """Read what the workers that have ended printed last; tell them apart from those where that takes longer.
+
+        Those count as living until it is done: what a turn cost often stands in its last line.
+        """
+        read: list[Run] = []
+        unread: list[Run] = []
+        for run in over:
+            (read if self._stream(run).follow(ended=True) else unread).append(run)
+        return read, unread
+
+    def _clocks(self, run: Run) -> Clocks:
+        life = self._activity.life(run)
+        assert life is not None, run.id
+        return life.clocks
+
+    def _usage(self, run: Run) -> Usage:
+        return self._stream(run).told.usage.plus(Usage(wall_ms=self._lived_ms(run)))
+
+    def _lived_ms(self, run: Run) -> int:
+        """How long the worker has lived; of one that was never seen to live, what its shim's record says."""
+        life = self._activity.life(run)
+        ended = process.exit_of(self._places.turn(run.id, run.turn) / "exit.json")
+        if ended is None:
+            return life.age_ms if life is not None else 0
+        told_ms = max(ended.ended_ms - ended.started_ms, 0)
+        return told_ms if life is None else min(max(told_ms, life.age_ms), self._activity.age_ms(life))
+
+    def _limits(self, runs: list[Run], now_ms: int) -> dict[RunId, Limit]:
+        """The limits that were met; a time that no provider would name counts as none."""
+        found = {}
+        for run in runs:
+            limit = self._stream(run).told.limit
+            if limit is not None:
+                until_ms = limit.until_ms if limit.until_ms <= now_ms + RESET_MAX_MS else 0
+                found[run.id] = Limit(until_ms, limit.reason)
+        return found
+
+    def _forget(self, manned: set[RunId]) -> None:
+        self._activity.forget(manned)
+        for run_id in self._streams.keys() - manned:
+            del self._streams[run_id]
 
     def _may_be_started(self, run: Run) -> bool:
         """Whether the worker of the next turn may live already, without that being recorded."""

@@ -6,9 +6,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from ganger.core.facts import Run
 from ganger.core.ids import Commit
 from ganger.core.model import Check, CheckResult, CheckState, ItemSpec
-from ganger.core.state import Run
 from ganger.git.hub import Hub
 from ganger.git.merge import combine
 from ganger.git.refs import train_ref

@@ -7,33 +7,44 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import msgspec
 
 from ganger import __version__
+from ganger.core import commands as cmd
 from ganger.core.effects import Observed
+from ganger.core.facts import Run
 from ganger.core.ids import Commit, RunId
-from ganger.core.model import Evidence, ItemSpec, WorkerId
+from ganger.core.model import Again, Evidence, ItemSpec, RecoveryFacts, WorkerId
 from ganger.core.policy import Policy
-from ganger.core.state import Run, State
+from ganger.core.state import State
 from ganger.drivers import process
 from ganger.drivers.port import Driver, Turn
-from ganger.errors import GitFailed, WorldFailed
+from ganger.errors import GangerError, GitFailed, WorldFailed
 from ganger.git import landing, trash, workspace
 from ganger.git.hub import Hub
+from ganger.git.naming import repo_id
+from ganger.git.refs import keep_prefix
 from ganger.git.repository import Repository, checked_out_at, is_dirty, target_tip
 from ganger.jail.port import Jail
+from ganger.journal.clock import wall_ms
 from ganger.journal.queries import Reader
-from ganger.journal.store import wall_ms
-from ganger.supervisor import brief, evidence, train
+from ganger.service.place import find_common_dir
+from ganger.supervisor import brief, evidence, recovery, train
 from ganger.supervisor.effects import LandSeen, Tested
-from ganger.supervisor.observe import STARTED, Observer, Places
+from ganger.supervisor.observe import Observer
+from ganger.supervisor.places import STARTED, Places
+from ganger.supervisor.stream import Price, Reads
 from ganger.supervisor.watch import Watch
 
 GONE = WorkerId(0, 0, "gone")
 """Stands for a worker that ended before it was recorded; no process has this identity."""
 Agents = Mapping[str, tuple[Driver, Mapping[str, str]]]
 """For each agent of the configuration: its driver and that driver's settings."""
+ReadsPlan = Callable[[str], cmd.AddPlan | str]
+"""Reads a plan file; the text says why it could not be read, or may not be."""
+NO_PRICES: Mapping[str, Price] = MappingProxyType({})
 
 
 class RealWorld:
@@ -50,13 +61,26 @@ class RealWorld:
         is_protected: Callable[[str], bool],
         is_test: Callable[[str], bool],
         watch: Watch,
+        prices: Mapping[str, Price] = NO_PRICES,
+        read_plan: ReadsPlan | None = None,
     ) -> None:
+        """`prices` are those of agents that do not report money, by their names, see `stream.Price`."""
         self._state_dir, self._repository, self._hub, self._policy = state_dir, repository, hub, policy
         self._agents, self._jail, self._is_test, self._watch = agents, jail, is_test, watch
         self._fleet_mark = hashlib.sha256(os.fsencode(os.path.realpath(state_dir))).hexdigest()[:16]
         self._places = Places(state_dir)
         self._checker = evidence.Checker(state_dir, hub, jail, is_protected)
-        self._observer = Observer(self._places, self._refs_of, self._target, self._target_dirty)
+        self._read_plan = read_plan
+        self._observer = Observer(
+            self._places,
+            self._tip_of,
+            self._target,
+            self._target_dirty,
+            self._repo_id,
+            self._reads,
+            prices,
+            self._needs_clean,
+        )
 
     def observe(self, state: State, now_ms: int) -> Observed:
         """See what is, and watch the workers that live."""
@@ -95,10 +119,10 @@ class RealWorld:
             settings=settings,
         )
         launch = driver.launch(order)
-        (folder / STARTED).touch()
-        order.brief_path.write_text(text, encoding="utf-8")
+        (folder / STARTED).write_text(str(process.slept_ms()))
+        order.brief_path.write_bytes(text.encode(errors="replace"))
         (folder / "stdin").write_bytes(launch.stdin)
-        self._write_manifest(run, spec, turn, driver, launch.argv, folder)
+        self._write_manifest(order, run, spec, driver, launch.argv)
         return process.start(
             process.ProcessSpec(
                 argv=launch.argv,
@@ -108,7 +132,7 @@ class RealWorld:
                 output_path=folder / "output.log",
                 exit_path=folder / "exit.json",
                 grace_ms=self._policy.stop_grace_ms,
-                marker=self._marker(run),
+                marker=self._marker(run, turn),
                 writable=(place, folder / "home", folder / "tmp"),
             ),
             self._jail,
@@ -117,13 +141,13 @@ class RealWorld:
     def stop(self, run: Run) -> None:
         """Stop the worker and everything it started."""
         if run.worker is not None:
-            process.stop(run.worker, self._policy.stop_grace_ms, self._marker(run))
+            process.stop(run.worker, self._policy.stop_grace_ms, self._marker(run, run.turn))
         else:
-            process.sweep(self._marker(run))
+            self._sweep(run)
 
     def collect(self, run: Run, spec: ItemSpec) -> Evidence:
-        """Fetch the candidate, look at it, check it."""
-        return evidence.collect(
+        """Fetch the candidate, look at it, check it; it stays reachable as a checkpoint, whatever later turns make."""
+        found = evidence.collect(
             self._checker,
             self._hub,
             run,
@@ -133,6 +157,9 @@ class RealWorld:
             self._is_test,
             self._policy.paths,
         )
+        if found.commit != run.base:
+            self._hub.set_ref(f"{keep_prefix(run.id)}turn-{run.turn}", found.commit)
+        return found
 
     def test(self, members: tuple[tuple[Run, ItemSpec], ...]) -> Tested:
         """Merge candidates onto the target and check the whole."""
@@ -145,7 +172,7 @@ class RealWorld:
 
     def keep(self, run: Run) -> tuple[str, ...]:
         """Salvage what the worker left; whatever still lives of it is stopped first."""
-        process.sweep(self._marker(run))
+        self._sweep(run)
         place = self._places.workspace(run.id)
         return workspace.keep(self._hub, place, run.id) if place.exists() else ()
 
@@ -160,6 +187,23 @@ class RealWorld:
             raise WorldFailed(f"{place} stays where it is: its work could not be kept: {error.message}") from error
         trash.to_trash(self._state_dir, place, wall_ms())
 
+    def recover(self, run: Run, spec: ItemSpec) -> RecoveryFacts:
+        """Look at what is left of a run; whatever still lives of its worker is stopped first."""
+        self._sweep(run)
+        return recovery.look(self._hub, self._places.workspace(run.id), run)
+
+    def rewind(self, run: Run, commit: Commit) -> None:
+        """Keep what is there, put it into the trash, and make the workspace anew from the checkpoint."""
+        if not self._hub.exists(commit):
+            raise WorldFailed(f"the checkpoint {commit} of {run.id} is not in the hub: its workspace stays as it is")
+        self._sweep(run)
+        self.clean(run.id)
+        workspace.create(self._hub, self._places.workspace(run.id), run.id, commit)
+
+    def read_plan(self, path: str) -> cmd.AddPlan | str:
+        """Read a plan file again."""
+        return "plans cannot be read here" if self._read_plan is None else self._read_plan(path)
+
     def _started_before(self, run: Run, turn: int, folder: Path) -> WorkerId | None:
         """The worker of this turn that a supervisor started and did not live to record, living or ended.
 
@@ -167,15 +211,24 @@ class RealWorld:
         """
         if not (folder / STARTED).exists():
             return None
-        living = process.find(self._marker(run))
+        living = process.find(self._marker(run, turn))
         if living is None and (folder / "exit.json").exists():
             return GONE
         return living
 
     def _brief(self, run: Run, spec: ItemSpec, turn: int) -> str:
+        """What the worker of a turn is told: after a hang the same, letter by letter, as the one that hung."""
+        repeat = run.repeat
+        if repeat is not None and repeat.why is Again.hang:
+            told = self._places.brief(run.id, repeat.turn)
+            if told.exists():
+                return told.read_bytes().decode(errors="replace")
+        held = None
+        if repeat is not None and repeat.why in (Again.lost, Again.limited):
+            held = recovery.held(self._hub, self._places.workspace(run.id), run)
         reader = Reader(self._state_dir / "journal.db")
         try:
-            return brief.compose(reader, run, spec, turn)
+            return brief.compose(reader, run, spec, turn, held)
         finally:
             reader.close()
 
@@ -201,24 +254,43 @@ class RealWorld:
             "GIT_TERMINAL_PROMPT": "0",
         }
 
-    def _write_manifest(
-        self, run: Run, spec: ItemSpec, turn: int, driver: Driver, argv: tuple[str, ...], folder: Path
-    ) -> None:
+    def _write_manifest(self, order: Turn, run: Run, spec: ItemSpec, driver: Driver, argv: tuple[str, ...]) -> None:
         """Record under what the worker was started (CONTRACTS §8)."""
         manifest = {
             "run": run.id,
-            "turn": turn,
+            "turn": order.turn,
             "token": run.lease.token,
             "base": run.base,
             "agent": run.agent,
             "driver": driver.name,
+            "resume": driver.capabilities.resume and order.turn > 1,
             "argv": argv,
+            "prompt_sha256": hashlib.sha256(order.brief_path.read_bytes()).hexdigest(),
+            "item_sha256": hashlib.sha256(msgspec.json.encode(spec, order="sorted")).hexdigest(),
             "tier": self._jail.tier,
             "scope": run.lease.scope,
             "ganger": __version__,
             "item": spec,
         }
-        (folder / "manifest.json").write_bytes(msgspec.json.format(msgspec.json.encode(manifest)))
+        (order.run_dir / "manifest.json").write_bytes(msgspec.json.format(msgspec.json.encode(manifest)))
+
+    def _reads(self, agent: str) -> Reads:
+        """How an agent's lines are understood; those of one that is not configured any more are not."""
+        found = self._agents.get(agent)
+        if found is None:
+            return lambda line: ()
+        driver, settings = found
+        return lambda line: driver.events(line, settings)
+
+    def _tip_of(self, run: RunId) -> Commit | None:
+        return workspace.tip(self._places.workspace(run), run)
+
+    def _repo_id(self) -> str:
+        """Identity of the repository that lies where the user's lay; empty when there is none any more."""
+        try:
+            return repo_id(find_common_dir(self._repository.top))
+        except (GangerError, OSError):
+            return ""
 
     def _refs_of(self, run: RunId) -> tuple[Path, ...]:
         return workspace.ref_files(self._places.workspace(run), run)
@@ -230,9 +302,19 @@ class RealWorld:
         place = checked_out_at(self._repository, self._policy.target)
         return place is not None and bool(is_dirty(place))
 
-    def _marker(self, run: Run) -> str:
-        """What marks every process of a run, in its environment: the fleet, the run and its token.
+    def _needs_clean(self, state: State) -> bool:
+        room = state.workers_busy < self._policy.workers_max
+        return self._policy.require_clean and room and bool(state.ready)
 
-        Fleets are told apart by their state directories: two of them can have the same runs at the same time.
+    def _sweep(self, run: Run) -> None:
+        """End whatever lives of any of the run's turns, also of one whose start is not recorded yet."""
+        for turn in range(1, run.turn + 2):
+            process.sweep(self._marker(run, turn))
+
+    def _marker(self, run: Run, turn: int) -> str:
+        """What marks every process of a turn, in its environment: the fleet, the run, its token and the turn.
+
+        Fleets are told apart by their state directories: two of them can have the same runs at the same time. Turns
+        are, because the next one may be started while the one before is still being swept up.
         """
-        return f"{self._fleet_mark}:{run.id}:{run.lease.token}"
+        return f"{self._fleet_mark}:{run.id}:{run.lease.token}:{turn}"

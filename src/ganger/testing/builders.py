@@ -7,10 +7,12 @@ from typing import Any
 from ganger.core import commands as cmd
 from ganger.core.decide import decide
 from ganger.core.events import Entry, Event
+from ganger.core.evolve import evolve
+from ganger.core.facts import Run
 from ganger.core.ids import Commit, ItemId, PlanId, RunId, Seq, Token
 from ganger.core.model import Check, CheckResult, CheckState, Evidence, ItemSpec, Refusal, WorkerId
 from ganger.core.policy import Policy
-from ganger.core.state import Run, State, evolve
+from ganger.core.state import State
 
 NOW_MS = 1_800_000_000_000
 BASE, CANDIDATE, TIP, TREE = (Commit(digit * 40) for digit in "bcde")

@@ -12,18 +12,37 @@ from typing import Any, NoReturn, Protocol
 import msgspec
 
 from ganger.core import events as ev
+from ganger.core.evolve import evolve
 from ganger.core.ids import Commit, ItemId, RunId
-from ganger.core.model import CheckState, EndKind, Evidence, ItemSpec, LeaseMode, ReportKind, Rung, VerdictKind
+from ganger.core.lifecycle import ItemStatus, RunStatus, edge_fault, item_status, run_status
+from ganger.core.model import (
+    PLANNER,
+    Again,
+    CheckState,
+    EndKind,
+    Evidence,
+    ItemSpec,
+    LeaseMode,
+    Outcome,
+    ReportKind,
+    Rung,
+    Usage,
+    VerdictKind,
+)
 from ganger.core.patterns import PathRules, scope_matches
 from ganger.core.policy import Policy
-from ganger.core.state import State, evolve
+from ganger.core.state import State
 from ganger.journal import codec
 from ganger.testing.memory_store import Disk
 from ganger.testing.simulated_git import SimulatedGit, differing
 
 PATHS = tuple(f"{top}/{name}.txt" for top in ("a", "b", "c", "d", "shared", "a/sub", "docs") for name in "pqrst")
 """Every path that simulated workers and operators write."""
-NOT_COUNTED = (EndKind.stopped, EndKind.interrupted)
+NOT_COUNTED = ("stopped", "interrupted", "limited", "expired", "finished")
+
+
+CALL_TOKENS_MAX = 4_000
+"""The most that one call costs."""
 
 
 class Violation(AssertionError):
@@ -67,6 +86,21 @@ class Live:
         self.paths = paths
         self.expires_ms = event.expires_ms
         self.turn = 0
+        self.found_nothing = False
+        self.over = False
+        """Whether it has spent what it may, and is to be stopped."""
+        self.skipped = 0
+        """Turn numbers that rewinds may have used up."""
+        self.left: set[str] = set()
+        """What its workspace held when it was to be rewound."""
+        self.hangs = 0
+        self.kind, self.lane, self.alone = event.kind, event.lane, event.alone
+        self.reserved = event.reserved
+        self.spent: dict[int, Usage] = {}
+        """By turn; the time a worker lived is added when it is gone."""
+        self.spent_before: dict[int, Usage] = {}
+        """The same when the night began."""
+        self.started_ms = 0
         self.reports: set[int] = set()
         self.done: set[int] = set()
         self.evidence: dict[Commit, Evidence] = {}
@@ -85,6 +119,13 @@ class Account:
         self.attempts: set[int] = set()
 
 
+class Outsider:
+    """A lease that belongs to no run, as the journal tells it."""
+
+    def __init__(self, event: ev.LeaseGranted, paths: frozenset[str]) -> None:
+        self.mode, self.paths, self.expires_ms, self.alone = event.mode, paths, event.expires_ms, event.alone
+
+
 class Ledger:
     """Follows the durable journal, entry by entry, and fails at the first that must not be there."""
 
@@ -100,6 +141,15 @@ class Ledger:
         self.passed: set[tuple[Commit, Commit, Commit]] = set()
         self.landing: ev.LandingStarted | None = None
         self.landings = 0
+        self.outsiders: dict[str, Outsider] = {}
+        self.windows: dict[str, int] = {}
+        self.paid: list[tuple[ItemId, Usage]] = []
+        """What ended runs of this night have spent."""
+        self.in_order = True
+        self.overshoot = 0
+        """The most tokens that a run has spent beyond what was reserved for it."""
+        self.drained = False
+        """Whether a planner said, since the last new item, that nothing is left."""
 
     def catch_up(self) -> None:
         """Check what became durable since the last call."""
@@ -129,6 +179,10 @@ class Ledger:
         return self._paths[scope]
 
     def added(self, entry: ev.Entry, event: ev.ItemAdded | ev.ItemRevised) -> None:
+        if event.spec.kind != PLANNER:
+            self.drained = False
+        elif isinstance(event, ev.ItemAdded) and self.drained:
+            fail("LS4", f"{event.spec.id} asks again, after a planner has said that nothing is left")
         account = self.items.setdefault(event.spec.id, Account(event.spec))
         if account.landed:
             fail("I-14", f"item {event.spec.id} was revised after it had landed")
@@ -139,17 +193,18 @@ class Ledger:
 
     def retried(self, entry: ev.Entry, event: ev.ItemRetried) -> None:
         account = self.items[event.item]
+        self.drained = self.drained and account.spec.kind != PLANNER
         account.failures, account.cool_until_ms, account.stopped = 0, 0, False
 
     def granted(self, entry: ev.Entry, event: ev.RunGranted) -> None:
         account = self.items[event.item]
-        if account.landed or account.withdrawn or account.stopped:
+        if account.landed or account.withdrawn or (account.stopped and not event.forced_by):
             fail("I-14", f"{event.run} was granted for an item that has landed, is withdrawn or was stopped")
         if any(live.item == event.item for live in self.runs.values()) or event.attempt in account.attempts:
             fail("I-13", f"{event.run} is the second live run, or the second of its number")
-        if account.failures >= account.spec.attempts_max:
+        if account.failures >= account.spec.attempts_max and not event.forced_by:
             fail("I-16", f"{event.run} was granted after {account.failures} failures")
-        if entry.at_ms < account.cool_until_ms:
+        if entry.at_ms < account.cool_until_ms and not event.forced_by:
             fail("I-16", f"{event.run} was granted {account.cool_until_ms - entry.at_ms} ms before its pause was over")
         missing = [before for before in account.spec.after if before not in self.items or not self.items[before].landed]
         if missing:
@@ -158,7 +213,17 @@ class Ledger:
         for run_id, live in self.runs.items():
             if LeaseMode.exclusive in (live.mode, event.mode) and live.paths & paths:
                 fail("I-1", f"{event.run} and {run_id} both hold {sorted(live.paths & paths)[0]}")
+        self._check_alone(event.run, event.alone, entry.at_ms)
+        for name, other in self.outsiders.items():
+            apart = entry.at_ms >= other.expires_ms or LeaseMode.exclusive not in (other.mode, event.mode)
+            if not apart and other.paths & paths:
+                fail("I-1", f"{event.run} and {name} both hold {sorted(other.paths & paths)[0]}")
+        if event.forced_by and event.forced_by != "olga":
+            fail("I-19", f"{event.run} was forced by {event.forced_by}")
+        if event.depth > self._policy.depth_max and not event.forced_by:
+            fail("I-16", f"{event.run} stands {event.depth} deep")
         account.attempts.add(event.attempt)
+        self._check_budget(event)
         self.runs[event.run] = Live(entry.seq, event, paths)
 
     def renewed(self, entry: ev.Entry, event: ev.LeasesRenewed) -> None:
@@ -170,15 +235,101 @@ class Ledger:
 
     def started(self, entry: ev.Entry, event: ev.WorkerStarted) -> None:
         live = self.live(event.run, event)
-        if event.turn != live.turn + 1:
+        if not live.turn < event.turn <= live.turn + 1 + live.skipped:
             fail("I-12", f"turn {event.turn} of {event.run} follows turn {live.turn}")
-        live.turn = event.turn
+        live.turn, live.skipped, live.started_ms = event.turn, 0, entry.at_ms
+
+    def exited(self, entry: ev.Entry, event: ev.WorkerExited) -> None:
+        live = self.live(event.run, event)
+        lived = Usage(wall_ms=entry.at_ms - live.started_ms)
+        live.spent[event.turn] = live.spent.get(event.turn, Usage()).plus(lived)
+
+    def spent(self, entry: ev.Entry, event: ev.UsageRecorded) -> None:
+        live = self.live(event.run, event)
+        before = live.spent.get(event.turn, Usage())
+        live.spent[event.turn] = Usage(event.usage.usd_micros, event.usage.tokens, before.wall_ms)
+        if live.reserved.tokens and not live.stopped and event.turn not in live.reports:
+            if live.over:
+                fail("I-15", f"{event.run} has spent all of {live.reserved.tokens} tokens, and goes on")
+            in_all = sum(usage.tokens for usage in live.spent.values())
+            live.over = in_all >= live.reserved.tokens
+            self.overshoot = max(self.overshoot, in_all - live.reserved.tokens)
+
+    def repeated(self, entry: ev.Entry, event: ev.TurnRepeated) -> None:
+        live = self.live(event.run, event)
+        live.hangs += event.why is Again.hang
+        if live.hangs > 1:
+            fail("LR3", f"a silent turn of {event.run} is done over a second time")
+
+    def rewound(self, entry: ev.Entry, event: ev.RunRewound) -> None:
+        live = self.live(event.run, event)
+        live.skipped += 1
+        live.left |= self._world.left(event.run)
+
+    def limited(self, entry: ev.Entry, event: ev.ProviderLimited) -> None:
+        self.windows[event.provider] = max(self.windows.get(event.provider, 0), event.until_ms)
+
+    def lease_granted(self, entry: ev.Entry, event: ev.LeaseGranted) -> None:
+        name, paths = f"lease:{entry.seq}", self.paths_of(event.scope)
+        for run_id, live in self.runs.items():
+            if LeaseMode.exclusive in (live.mode, event.mode) and live.paths & paths:
+                fail("I-1", f"{name} and {run_id} both hold {sorted(live.paths & paths)[0]}")
+        for other_name, other in self.outsiders.items():
+            apart = entry.at_ms >= other.expires_ms or LeaseMode.exclusive not in (other.mode, event.mode)
+            if not apart and other.paths & paths:
+                fail("I-1", f"{name} and {other_name} both hold {sorted(other.paths & paths)[0]}")
+        self._check_alone(name, event.alone, entry.at_ms)
+        self.outsiders[name] = Outsider(event, paths)
+
+    def lease_extended(self, entry: ev.Entry, event: ev.LeaseExtended) -> None:
+        lease = self.outsiders.get(event.lease)
+        if lease is None or entry.at_ms >= lease.expires_ms or event.expires_ms <= lease.expires_ms:
+            fail("I-1", f"{event.lease} was renewed after its time, or shortened")
+        lease.expires_ms = event.expires_ms
+
+    def lease_ended(self, entry: ev.Entry, event: ev.LeaseEnded) -> None:
+        lease = self.outsiders.pop(event.lease)
+        if event.reason == "expired" and entry.at_ms < lease.expires_ms:
+            fail("I-21", f"{event.lease} was taken to have run out {lease.expires_ms - entry.at_ms} ms too soon")
+
+    def _check_alone(self, name: str, alone: bool, at_ms: int) -> None:
+        """Whoever must be alone is."""
+        held = {other: lease.alone for other, lease in self.outsiders.items() if at_ms < lease.expires_ms}
+        held |= {run_id: live.alone for run_id, live in self.runs.items()}
+        for other, other_alone in held.items():
+            if alone or other_alone:
+                fail("I-1", f"{name} and {other} work at the same time, and one of them runs alone")
+
+    def _check_budget(self, event: ev.RunGranted) -> None:
+        """I-15: what was spent and what is reserved stay within every cap."""
+        plan = self.items[event.item].spec.plan
+        of_plan = {item for item, account in self.items.items() if account.spec.plan == plan}
+        caps = ((self._policy.fleet_budget, set(self.items)), (self._policy.plan_budget(plan), of_plan))
+        for figure in ("usd_micros", "tokens", "wall_ms"):
+            for budget, charged in caps:
+                cap = getattr(budget, figure)
+                paid = sum(getattr(usage, figure) for item, usage in self.paid if item in charged)
+                due = sum(_drawn(live, figure) for live in self.runs.values() if live.item in charged)
+                if cap is not None and paid + due + getattr(event.reserved, figure) > cap and not event.forced_by:
+                    fail("I-15", f"with {event.run}, {paid + due} of {cap} {figure} and its own are taken")
+
+    def supervisor(self, entry: ev.Entry, event: ev.SupervisorStarted) -> None:
+        """A night begins, unless the supervisor before died."""
+        if self.in_order:
+            self.paid = []
+            for live in self.runs.values():
+                live.spent_before = dict(live.spent)
+        self.in_order = False
+
+    def supervisor_left(self, entry: ev.Entry, event: ev.SupervisorStopped) -> None:
+        self.in_order = True
 
     def reported(self, entry: ev.Entry, event: ev.RunReported) -> None:
         live = self.live(event.run, event)
         if event.turn in live.reports:
             fail("I-4", f"the report of {event.run} on turn {event.turn} is in the journal twice")
         live.reports.add(event.turn)
+        live.found_nothing = event.report.source == "worker" and event.report.outcome is Outcome.no_evidence
         if event.report.kind is ReportKind.done:
             live.done.add(event.turn)
 
@@ -256,10 +407,13 @@ class Ledger:
             fail("I-13", f"{event.run} ended while it was being landed")
         if self._world.living(event.run):
             fail("I-12", f"{event.run} ended while its worker lived")
-        lost = self._world.left(event.run) - self._world.reachable(event.run)
+        lost = (self._world.left(event.run) | live.left) - self._world.reachable(event.run)
         if lost:
             fail("I-10", f"{event.run} ended, and {sorted(lost)[0]!r} is kept nowhere")
         account = self.items[live.item]
+        filed = any(found.spec.parent == live.item for found in self.items.values())
+        if account.spec.kind == PLANNER and event.end is EndKind.finished and live.found_nothing and not filed:
+            self.drained = True
         account.failures += event.end not in NOT_COUNTED
         if event.cool_until_ms != self._cool_until_ms(account, entry.at_ms, event.end):
             fail("I-16", f"after {account.failures} failures, {event.run} is paused until {event.cool_until_ms}")
@@ -276,7 +430,8 @@ class Ledger:
         return at_ms + pause_ms
 
     def _end(self, run: RunId) -> None:
-        del self.runs[run]
+        live = self.runs.pop(run)
+        self.paid += [(live.item, usage) for usage in _of_tonight(live)]
         self.ended.add(run)
 
     def check_swap(self, old: Commit, new: Commit) -> None:
@@ -311,6 +466,19 @@ class Ledger:
                 fail("I-8", f"landing {new} loses the change of {run_id} to {path}")
 
 
+def _of_tonight(live: Live) -> list[Usage]:
+    """What a run has spent since the night began."""
+    before = live.spent_before
+    return [usage.minus(before.get(turn, Usage())) for turn, usage in live.spent.items()]
+
+
+def _drawn(live: Live, figure: str) -> int:
+    """What a live run has spent tonight, and what it may still spend of what was reserved for it."""
+    spent = sum(getattr(usage, figure) for usage in live.spent.values())
+    tonight = sum(getattr(usage, figure) for usage in _of_tonight(live))
+    return int(tonight + max(getattr(live.reserved, figure) - spent, 0))
+
+
 def _blames_worker(event: ev.StopRequested) -> bool:
     if event.end in (EndKind.stalled, EndKind.timed_out):
         return True
@@ -319,12 +487,41 @@ def _blames_worker(event: ev.StopRequested) -> bool:
     )
 
 
+class Edges:
+    """The statuses of runs and items, which change along legal edges only (LC1)."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._runs: dict[RunId, RunStatus] = {}
+        self._items: dict[ItemId, ItemStatus] = {}
+
+    def check(self, now_ms: int, seq: int) -> None:
+        """Look at what the last event has touched."""
+        items, runs = self._state.take_touched()
+        for run_id in runs:
+            run = self._state.runs.get(run_id)
+            if run is None:
+                self._runs.pop(run_id, None)
+                continue
+            status = run_status(self._state, run)
+            if fault := edge_fault(self._runs.get(run_id, status), status):
+                fail("LC1", f"at entry {seq}, {run_id}: {fault}")
+            self._runs[run_id] = status
+        for item_id in items:
+            found = item_status(self._state, self._state.items[item_id], now_ms)
+            if fault := edge_fault(self._items.get(item_id, found), found):
+                fail("LC1", f"at entry {seq}, item {item_id}: {fault}")
+            self._items[item_id] = found
+
+
 def check_fold(disk: Disk, folded: State, rules: PathRules, prefixes: int) -> None:
     """I-6: folding the journal anew gives the same state; every truncated journal folds; both are deterministic."""
     state = State(rules=rules)
     step = max(1, len(disk.rows) // prefixes) if prefixes else len(disk.rows) + 1
+    edges = Edges(state)
     for row in disk.rows:
         evolve(state, codec.decode(row.seq, row.at_ms, row.actor, row.body, row.crc))
+        edges.check(row.at_ms, row.seq)
         if prefixes and row.seq % step == 0:
             through = State(codec.decode_snapshot(codec.encode_snapshot(state.snapshot())), rules)
             if canonical(through) != canonical(state) or through.ready != state.ready:
@@ -352,7 +549,19 @@ _CHECKS: dict[type, Callable[[Ledger, ev.Entry, Any], None]] = {
     ev.RunGranted: Ledger.granted,
     ev.LeasesRenewed: Ledger.renewed,
     ev.WorkerStarted: Ledger.started,
-    ev.WorkerExited: Ledger.about_live,
+    ev.WorkerExited: Ledger.exited,
+    ev.UsageRecorded: Ledger.spent,
+    ev.TurnRepeated: Ledger.repeated,
+    ev.RunFlagged: Ledger.about_live,
+    ev.RunRewound: Ledger.rewound,
+    ev.WorkspaceRewound: Ledger.about_live,
+    ev.Forbade: Ledger.about_live,
+    ev.ProviderLimited: Ledger.limited,
+    ev.LeaseGranted: Ledger.lease_granted,
+    ev.LeaseExtended: Ledger.lease_extended,
+    ev.LeaseEnded: Ledger.lease_ended,
+    ev.SupervisorStarted: Ledger.supervisor,
+    ev.SupervisorStopped: Ledger.supervisor_left,
     ev.RunReported: Ledger.reported,
     ev.NoteAdded: Ledger.about_live,
     ev.TodosSet: Ledger.about_live,

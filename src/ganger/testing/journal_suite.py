@@ -13,6 +13,7 @@ from ganger.core.ids import ItemId, PlanId, RunId, Seq, Token
 from ganger.core.model import Refusal, WorkerId
 from ganger.core.policy import Policy
 from ganger.errors import JournalCorrupt, JournalFailed
+from ganger.journal.codec import EntryUnreadable
 from ganger.journal.port import Journal
 from ganger.service.fleet import Accepted, Fleet
 from ganger.testing.builders import BASE, add_plan, spec
@@ -39,6 +40,10 @@ class JournalSuite:
     @abstractmethod
     def damage(self, place: Path, seq: int) -> None:
         """Flip a bit in the body of an entry, behind the journal's back."""
+
+    @abstractmethod
+    def append_foreign(self, place: Path, body: bytes) -> None:
+        """Append an entry with this body and a sound chain, as a ganger that we do not know would."""
 
     @abstractmethod
     def store_snapshot(self, journal: Journal) -> None:
@@ -181,6 +186,32 @@ class JournalSuite:
         with pytest.raises(JournalCorrupt) as found:
             journal.catch_up()
         assert found.value.seq == 3
+        journal.close()
+
+    @pytest.mark.parametrize(
+        ("body", "kind", "version", "known"),
+        [
+            (b'{"type":"Dreamt","of":"sheep"}', "Dreamt", 1, 0),
+            (b'{"type":"PlanPaused","plan":"plan","v":7}', "PlanPaused", 7, 1),
+            (b'{"type":"RunEnded","run":"a.1","end":"enlightened","reason":""}', "RunEnded", 1, 1),
+        ],
+        ids=["type", "version", "content"],
+    )
+    def test_what_a_newer_ganger_wrote_is_refused(
+        self, tmp_path: Path, clock: Clock, body: bytes, kind: str, version: int, known: int
+    ) -> None:
+        fleet = self._history(tmp_path, clock)
+        last = fleet.store.last_seq()
+        fleet.close()
+        self.append_foreign(tmp_path, body)
+        journal = self.open(tmp_path, clock)
+        with pytest.raises(EntryUnreadable) as refused:
+            journal.catch_up()
+        told = refused.value
+        assert (told.seq, told.kind, told.version, told.known) == (last + 1, kind, version, known)
+        with pytest.raises(EntryUnreadable), journal.writing():
+            pytest.fail("a transaction was begun")
+        assert journal.last_seq() == last + 1
         journal.close()
 
     def _history(self, tmp_path: Path, clock: Clock) -> Fleet:

@@ -12,11 +12,13 @@ from contextlib import contextmanager
 from msgspec import Struct
 
 from ganger.core.events import Entry, Event
+from ganger.core.evolve import evolve
 from ganger.core.ids import Seq
 from ganger.core.patterns import PathRules
-from ganger.core.state import State, evolve
+from ganger.core.state import State
 from ganger.errors import JournalCorrupt, JournalFailed
 from ganger.journal import codec
+from ganger.journal.clock import StoreClock
 from ganger.journal.projections import subject_of
 
 
@@ -82,12 +84,13 @@ class MemoryStore:
         disk: Disk | None = None,
         rules: PathRules | None = None,
         clock: Callable[[], int] = lambda: 0,
+        mono: Callable[[], int] | None = None,
         on_commit: Callable[[str], None] = lambda when: None,
     ) -> None:
         self.disk = disk or Disk()
         self.pending: list[Row] = []
         self._rules = rules or PathRules()
-        self._clock = clock
+        self._clock = StoreClock(clock, mono)
         self._on_commit = on_commit
         self._state: State | None = None
         self._hash = codec.GENESIS
@@ -102,8 +105,8 @@ class MemoryStore:
         return self._state if self._state is not None else self._load()
 
     def now_ms(self) -> int:
-        """The clock it was given."""
-        return self._clock()
+        """The store's clock."""
+        return self._clock.now_ms(self.folded.at_ms)
 
     def catch_up(self) -> State:
         """Fold what other handles appended since, and return the state."""
@@ -118,7 +121,7 @@ class MemoryStore:
         """Hold the write transaction; on leaving, what was appended is on the disk."""
         try:
             state = self.catch_up()
-            yield MemoryTransaction(self, max(self._clock(), state.at_ms))
+            yield MemoryTransaction(self, self._clock.now_ms(state.at_ms))
             if self.pending:
                 self._on_commit("before")
         except BaseException:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from ganger.core.admission import means_refusal
+from ganger.core.facts import Item
+from ganger.core.lifecycle import is_turn_over
 from ganger.core.loop import StopReason
 from ganger.core.model import EndKind
-from ganger.core.state import Item, State
+from ganger.core.state import State
 from ganger.testing.invariants import fail
 from ganger.testing.simulated_fleet import Config
 from ganger.testing.simulated_world import SimulatedWorld
@@ -12,19 +15,22 @@ from ganger.testing.simulated_world import SimulatedWorld
 STALL_MARGIN = 1.1
 
 
-def check_stalled(state: State, now_ms: int, present_since_ms: int, world: SimulatedWorld) -> None:
-    """I-22: a worker that is silent for 1.1 times what it may be is being stopped, if a supervisor was there."""
+def check_stalled(state: State, store_ms: int, now_ms: int, present_since_ms: int, world: SimulatedWorld) -> None:
+    """I-22: a worker that is silent for 1.1 times what it may be is being stopped, if a supervisor was there.
+
+    `now_ms` is the true time, `store_ms` what the store's clock says.
+    """
     for run in state.runs.values():
         if not run.has_worker or run.worker is None or run.stop is not None:
             continue
         process = world.processes[run.worker.pid]
         spec = state.items[run.item].spec
-        if not process.alive or run.report is not None or run.question or run.turn_due:
+        if not process.alive or run.repeat is not None or is_turn_over(run):
             continue
-        since_ms = max(process.moved_ms, run.started_ms, present_since_ms)
+        since_ms = max(process.moved_ms, now_ms - (store_ms - run.started_ms), present_since_ms)
         if now_ms - since_ms > STALL_MARGIN * spec.silence_max_ms:
             fail("I-22", f"{run.id} is silent for {now_ms - since_ms} ms, and {spec.silence_max_ms} ms are allowed")
-        if now_ms - max(run.started_ms, present_since_ms) > STALL_MARGIN * spec.wall_max_ms:
+        if now_ms - max(process.born_ms, present_since_ms) > STALL_MARGIN * spec.wall_max_ms:
             fail("I-22", f"{run.id} works for longer than {spec.wall_max_ms} ms")
 
 
@@ -39,18 +45,18 @@ def check_rest(state: State, now_ms: int, stop: StopReason, world: SimulatedWorl
         if not waits:
             fail("I-20", f"the night is over ({stop}), and {run.id} waits for nothing that a person sees")
     for item in state.items.values():
-        if not is_at_rest(state, item, now_ms):
+        if not is_at_rest(state, item, now_ms, config):
             fail("I-20", f"the night is over ({stop}), and item {item.spec.id} has neither an end nor a reason to wait")
     left = set(world.workspaces) - set(state.runs)
     if left:
         fail("I-10", f"the night is over ({stop}), and the workspace of {sorted(left)[0]} is still there")
-    if stop is StopReason.complete and not all(i.landed or i.withdrawn for i in state.items.values()):
+    if stop is StopReason.complete and not all(i.landed or i.withdrawn or i.finished for i in state.items.values()):
         fail("I-20", "the night is said to be complete, and something has not landed")
     if config.answers and stop is StopReason.blocked and world.tidy:
         fail("I-20", "the operator answers everything, and the night ends blocked")
 
 
-def is_at_rest(state: State, item: Item, now_ms: int) -> bool:
+def is_at_rest(state: State, item: Item, now_ms: int, config: Config) -> bool:
     """Whether the item has landed, was given up or withdrawn, or waits for something that a person can see."""
     if item.landed or item.withdrawn or item.stopped or item.run:
         return True
@@ -60,6 +66,13 @@ def is_at_rest(state: State, item: Item, now_ms: int) -> bool:
         return True
     if any(not state.items[before].landed for before in item.spec.after if before in state.items):
         return True
-    return any(state.runs[holder].question for holder in state.leases.overlapping(item.spec.scope)) or any(
-        state.landing is not None and state.landing.question for _ in state.leases.overlapping(item.spec.scope)
-    )
+    if state.plans[item.spec.plan].paused or state.plans[item.spec.plan].stopped or item.finished or item.terminal:
+        return True
+    if means_refusal(state, item, now_ms, config.policy) is not None:
+        return True
+    lane = config.policy.lane(item.spec.lane) if item.spec.lane else None
+    alone = lane is not None and lane.exclusive
+    overlapping = set(state.leases.overlapping(item.spec.scope))
+    holders = [run for run in state.runs.values() if alone or run.lease.alone or run.id in overlapping]
+    landing_waits = state.landing is not None and bool(state.landing.question)
+    return any(run.question or landing_waits for run in holders)

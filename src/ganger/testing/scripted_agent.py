@@ -23,7 +23,7 @@ It works in the current directory and reports with the `ganger` command, like an
     do = "done"
     summary = "It says hello."
 
-Each step is one of the classes below; its `do` is the class's name in snake case, its other keys the class's fields.
+The steps are those of `testing.script`. Its events are for a driver that reads them: `output = "events"` of `command`.
 A step that cannot be done ends the agent with status 1, a script that cannot be read with status 2, both with the
 reason on standard error; a script without a report ends it with status 0 and without a word.
 """
@@ -31,224 +31,52 @@ reason on standard error; a script without a report ends it with status 0 and wi
 from __future__ import annotations
 
 import os
-import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeAlias
 
 import msgspec
-from msgspec import Struct, field
 
-from ganger.core.model import Outcome, Todo
-
-_FENCE = re.compile(r"^```script[ \t]*\n(.*?)^```[ \t]*$", re.MULTILINE | re.DOTALL)
-_AGENT = "Scripted agent"
-_FOREVER_S = 86_400.0
-
-
-def _snake(name: str) -> str:
-    return re.sub(r"(?<!^)([A-Z])", r"_\1", name).lower()
-
-
-class ScriptError(Exception):
-    """The script, or one of its steps, makes no sense or cannot be done."""
-
-
-class Step(Struct, frozen=True, forbid_unknown_fields=True, tag_field="do", tag=_snake):
-    """Something the agent does."""
-
-
-class Write(Step, frozen=True):
-    """Write a file, with the directories above it."""
-
-    path: str
-    text: str
-
-
-class Append(Step, frozen=True):
-    """Add to the end of a file."""
-
-    path: str
-    text: str
-
-
-class Replace(Step, frozen=True):
-    """Replace the only occurrence of a text in a file."""
-
-    path: str
-    old: str
-    new: str
-
-
-class Delete(Step, frozen=True):
-    """Delete a file."""
-
-    path: str
-
-
-class Run(Step, frozen=True):
-    """Run a program and wait for it; `expect` is the exit status it must have, null for any."""
-
-    argv: tuple[str, ...]
-    expect: int | None = 0
-
-
-class Commit(Step, frozen=True):
-    """Commit everything in the workspace."""
-
-    message: str
-
-
-class EmptyCommit(Step, frozen=True):
-    """Make a commit without a change: a lie that a subject line cannot show."""
-
-    message: str
-
-
-class Say(Step, frozen=True):
-    """Print a line."""
-
-    text: str
-
-
-class Done(Step, frozen=True):
-    """Report that the item is done."""
-
-    summary: str = ""
-    outcome: Outcome = Outcome.completed
-    evidence: tuple[str, ...] = ()
-
-
-class Fail(Step, frozen=True):
-    """Report that the worker gives up."""
-
-    reason: str
-
-
-class Ask(Step, frozen=True):
-    """Ask a person; the turn ends, whatever steps follow."""
-
-    question: str
-    options: tuple[str, ...] = ()
-    recommend: str = ""
-
-
-class Note(Step, frozen=True):
-    """Tell something that nobody acts on."""
-
-    text: str
-
-
-class Todos(Step, frozen=True):
-    """Replace the board."""
-
-    items: tuple[Todo, ...]
-
-
-class Sleep(Step, frozen=True):
-    """Do nothing for some seconds."""
-
-    seconds: float
-
-
-class Hang(Step, frozen=True):
-    """Do nothing any more: no output, no CPU time."""
-
-
-class Spin(Step, frozen=True):
-    """Use CPU time for some seconds, and change nothing."""
-
-    seconds: float
-
-
-class Crash(Step, frozen=True):
-    """Die of a signal."""
-
-    signal: int = int(signal.SIGKILL)
-
-
-class Exit(Step, frozen=True):
-    """End at once with a status, whatever steps follow."""
-
-    code: int = 0
-
-
-class Fork(Step, frozen=True):
-    """Leave processes behind that outlive the agent, each an orphan in a session of its own."""
-
-    count: int = 1
-    seconds: float = _FOREVER_S
-    ignore_sigterm: bool = False
-
-
-class IgnoreSigterm(Step, frozen=True):
-    """Do not end when asked to."""
-
-
-class Flood(Step, frozen=True):
-    """Print that many bytes."""
-
-    bytes: int
-
-
-class Attempt(Step, frozen=True):
-    """Take these steps only in the attempt of this number (from 1, the one that `$GANGER_RUN` ends with)."""
-
-    number: int
-    steps: tuple[AnyStep, ...]
-
-
-class Turn(Step, frozen=True):
-    """Take these steps only in the turn of this number (from 1, `$GANGER_TURN`)."""
-
-    number: int
-    steps: tuple[AnyStep, ...]
-
-
-class Once(Step, frozen=True):
-    """Take these steps only the first time in this workspace; `name` tells one such group from another."""
-
-    name: str
-    steps: tuple[AnyStep, ...]
-
-
-AnyStep: TypeAlias = (
-    Write
-    | Append
-    | Replace
-    | Delete
-    | Run
-    | Commit
-    | EmptyCommit
-    | Say
-    | Done
-    | Fail
-    | Ask
-    | Note
-    | Todos
-    | Sleep
-    | Hang
-    | Spin
-    | Crash
-    | Exit
-    | Fork
-    | IgnoreSigterm
-    | Flood
-    | Attempt
-    | Turn
-    | Once
+from ganger.testing.script import (
+    AnyStep,
+    Append,
+    Ask,
+    Attempt,
+    Call,
+    Churn,
+    Commit,
+    Crash,
+    Delete,
+    Done,
+    EmptyCommit,
+    Exit,
+    Fail,
+    Flood,
+    Fork,
+    Hang,
+    IgnoreSigterm,
+    Limited,
+    Note,
+    Once,
+    Replace,
+    Run,
+    Say,
+    ScriptError,
+    Sleep,
+    Spin,
+    Todos,
+    Turn,
+    Use,
+    Write,
+    fenced_script,
+    parse,
 )
 
-
-class Script(Struct, frozen=True, forbid_unknown_fields=True):
-    """What the agent does, in order."""
-
-    step: tuple[AnyStep, ...] = field(default=())
+_AGENT = "Scripted agent"
 
 
 def main(arguments: list[str]) -> int:
@@ -267,35 +95,6 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def parse(text: str) -> Script:
-    """Read a script, TOML or JSON; ScriptError says which step is wrong, and how."""
-    try:
-        if text.lstrip().startswith("{"):
-            return msgspec.json.decode(text.encode(), type=Script)
-        return msgspec.toml.decode(text, type=Script)
-    except msgspec.ValidationError as error:
-        raise ScriptError(f"the script does not fit: {_placed(str(error))}") from error
-    except msgspec.DecodeError as error:
-        raise ScriptError(f"the script cannot be read: {error}") from error
-
-
-def _placed(message: str) -> str:
-    """Say "step 2, text: what" for msgspec's "what - at `$.step[1].text`"."""
-    what, _, where = message.partition(" - at ")
-    found = re.fullmatch(r"`\$\.step\[(\d+)\]\.?(.*)`", where)
-    if found is None:
-        return message
-    return f"step {int(found[1]) + 1}{f', {found[2]}' if found[2] else ''}: {what}"
-
-
-def fenced_script(brief: str) -> str:
-    """Cut the script out of a brief: what stands between a line "```script" and a line "```"."""
-    found = _FENCE.search(brief)
-    if found is None:
-        raise ScriptError("the brief holds no script: it begins with a line ```script and ends with a line ```")
-    return found[1]
-
-
 def _brief() -> str:
     path = os.environ.get("GANGER_BRIEF_FILE")
     return Path(path).read_text(encoding="utf-8") if path else sys.stdin.read()
@@ -312,6 +111,10 @@ def take(step: AnyStep) -> None:
     match step:
         case Write() | Append() | Replace() | Delete():
             _edit(step)
+        case Churn():
+            _churn(step)
+        case Use() | Limited() | Call():
+            _tell(step)
         case Run() | Commit() | EmptyCommit():
             _work(step)
         case Done() | Fail() | Ask() | Note() | Todos():
@@ -401,6 +204,32 @@ def _is_time_for(step: Attempt | Turn | Once) -> bool:
             return True
 
 
+def _tell(step: Use | Limited | Call) -> None:
+    match step:
+        case Use():
+            fields = {name: getattr(step, name) for name in ("tokens_in", "tokens_out", "usd", "whole_turn")}
+            _event("usage", fields)
+        case Limited():
+            reset_ms = 0 if step.reset_in_s is None else int((time.time() + step.reset_in_s) * 1000)
+            _event("rate_limited", {"reset_at_ms": reset_ms, "reason": step.reason})
+        case Call():
+            for _ in range(step.times):
+                _event("tool_call", {"name": step.name, "arguments": step.arguments})
+                time.sleep(step.every_s)
+
+
+def _event(name: str, fields: Mapping[str, object]) -> None:
+    print(msgspec.json.encode({"event": name, **fields}).decode(), flush=True)
+
+
+def _churn(step: Churn) -> None:
+    path = Path(step.path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for number in range(step.times):
+        path.write_text(f"{time.time_ns()} {number}\n", encoding="utf-8")
+        time.sleep(step.every_s)
+
+
 def _behave(step: Say | Sleep | Hang | Spin | Crash | Exit | Fork | IgnoreSigterm | Flood) -> None:
     sys.stdout.flush()
     match step:
@@ -410,7 +239,8 @@ def _behave(step: Say | Sleep | Hang | Spin | Crash | Exit | Fork | IgnoreSigter
             time.sleep(step.seconds)
         case Hang():
             while True:
-                signal.pause()
+                if not step.busy:
+                    signal.pause()
         case Spin():
             until = time.monotonic() + step.seconds
             while time.monotonic() < until:

@@ -7,12 +7,14 @@ always on hides others.
 from __future__ import annotations
 
 from random import Random
+from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ganger.core import commands as cmd
 from ganger.core.ids import ItemId, PlanId
-from ganger.core.model import Check, Hold, ItemSpec, LeaseMode, Rung
+from ganger.core.model import Budget, Check, Hold, ItemSpec, Kind, Lane, LeaseMode, Rung
 from ganger.core.policy import Policy
 from ganger.testing.simulated_workers import BEHAVIOURS
 
@@ -22,8 +24,17 @@ SCOPES = (
     *(("a/**",), ("b/**",), ("c/**",), ("d/**",), ("a/sub/**",), ("shared/*.txt",), ("{b,c}/p.txt",)),
     *(("d/**", "shared/p.txt"), ("a/[pq].txt", "c/?.txt"), ("*/q.txt",), ("b/r.txt", "b/s.txt")),
 )
-ACTIONS = ("stop", "retry", "commit", "force", "dirty", "blocked", "rebase", "revise", "night", "kill")
-FAULTS = ("crash", "fail", "slow", "jump", "away", "deaf", "disk", "flaky")
+LANES = (
+    Lane("one", ("a/**",)),
+    Lane("two", ("b/**", "shared/p.txt"), workers_max=1),
+    Lane("alone", ("d/*.txt",), exclusive=True),
+    Lane("wide", ("**",)),
+)
+ACTIONS = (
+    *("stop", "retry", "commit", "force", "dirty", "blocked", "rebase", "revise", "night", "kill"),
+    *("lease", "lease", "plan", "rewind", "schedule", "now", "breaker"),
+)
+FAULTS = ("crash", "fail", "slow", "jump", "away", "deaf", "disk", "flaky", "skew")
 
 
 class Config(Struct, frozen=True):
@@ -56,7 +67,25 @@ def chance(text: str) -> Random:
 
 def swarm(seed: int) -> Config:
     """Draw a configuration."""
-    rng = chance(f"config {seed}")
+    return _draw(chance(f"config {seed}"))
+
+
+def short(seed: int) -> Config:
+    """Draw a configuration that is played in half the time: few items, and a few minutes of the same faults.
+
+    The operator is more restless, so that more happens in a minute.
+    """
+    rng = chance(f"short config {seed}")
+    long = _draw(rng)
+    return replace(
+        long,
+        items=min(long.items, rng.choice((1, 2, 2, 4))),
+        action_every_ms=rng.choice((60_000, 120_000)),
+        faults_ms=rng.randrange(200_000, 900_000),
+    )
+
+
+def _draw(rng: Random) -> Config:
     habits = tuple(name for name in BEHAVIOURS if rng.random() < 0.3)
     crowd = rng.random() < 0.1
     return Config(
@@ -78,8 +107,35 @@ def swarm(seed: int) -> Config:
             landing_mode="ask" if rng.random() < 0.15 else "auto",
             pick_scan_max=rng.choice((3, 1_000)),
             effects_max=rng.choice((1, 2, 4)),
+            **_means(rng),
         ),
     )
+
+
+def _means(rng: Random) -> dict[str, Any]:
+    """Draw lanes, caps, budgets and whatever else only some fleets have."""
+    rich = rng.random() < 0.5
+    return {
+        "repo": "repo",
+        "lanes": LANES if rng.random() < 0.4 else LANES[:3],
+        "autopick": ("one", "two"),
+        "kinds": (Kind("patcher", rng.choice((1, 2))),) if rng.random() < 0.2 else (),
+        "depth_max": rng.choice((0, 1, 2)),
+        "permit_ms": rng.choice((300_000, 1_800_000)),
+        "require_clean": rng.random() < 0.1,
+        "fleet_budget": Budget() if rich else Budget(tokens=rng.choice((50_000, 200_000)), wall_ms=20 * HOUR_MS),
+        "plan_budgets": (("plan", Budget(usd_micros=rng.choice((100_000, 600_000)))),) if rng.random() < 0.15 else (),
+        "run_budget": Budget() if rich else Budget(tokens=rng.choice((6_000, 20_000))),
+        "priced": frozenset({"default", "other"}),
+        "providers": (("default", "cloud"), ("other", "cloud")) if rng.random() < 0.5 else (),
+        "stagger_ms": rng.choice((0, 20_000)),
+        "breaker_max": rng.choice((2, 3)),
+        "breaker_ms": rng.choice((60_000, 1_800_000)),
+        "progress_ms": rng.choice((60_000, 900_000)),
+        "same_calls_max": rng.choice((3, 1_000)),
+        "planner": "other" if rng.random() < 0.12 else "",
+        "replans_max": rng.choice((1, 3)),
+    }
 
 
 def plan(config: Config, rng: Random, now_ms: int) -> cmd.AddPlan:
@@ -88,17 +144,18 @@ def plan(config: Config, rng: Random, now_ms: int) -> cmd.AddPlan:
     for number in range(config.items):
         name = ItemId(f"i{number}")
         after = tuple(ItemId(f"i{before}") for before in range(number) if rng.random() < 0.15)
-        items.append((_item(name, after, rng, now_ms), f"Do {name}."))
+        items.append((_item(name, after, config.policy.lanes, rng, now_ms), f"Do {name}."))
     return cmd.AddPlan(PLAN, "A plan", "plans/plan.toml", "digest 0", tuple(items))
 
 
-def _item(name: ItemId, after: tuple[ItemId, ...], rng: Random, now_ms: int) -> ItemSpec:
+def _item(name: ItemId, after: tuple[ItemId, ...], lanes: tuple[Lane, ...], rng: Random, now_ms: int) -> ItemSpec:
+    lane = rng.choice(lanes) if lanes and rng.random() < 0.25 else None
     hold = Hold("until", now_ms + rng.randrange(HOUR_MS)) if rng.random() < 0.08 else None
     return ItemSpec(
         id=name,
         plan=PLAN,
         title=f"Item {name}",
-        scope=rng.choice(SCOPES),
+        scope=lane.paths if lane is not None else rng.choice(SCOPES),
         after=after,
         checks=(Check("unit", ("true",)),),
         priority=rng.choice((1, 100, 100)),
@@ -108,4 +165,8 @@ def _item(name: ItemId, after: tuple[ItemId, ...], rng: Random, now_ms: int) -> 
         attempts_max=rng.choice((1, 2, 3)),
         wall_max_ms=rng.choice((600_000, 1_500_000)),
         silence_max_ms=rng.choice((120_000, 300_000)),
+        lane=lane.name if lane is not None else "",
+        agent=rng.choice(("default", "default", "other")),
+        kind=rng.choice(("patcher", "patcher", "scout")),
+        budget=Budget(tokens=rng.choice((6_000, 30_000))) if rng.random() < 0.15 else Budget(),
     )

@@ -44,7 +44,8 @@ class SimulatedGit:
         self._states: dict[Commit, CheckState] = {}
 
     def commit(self, files: Files, parents: tuple[Commit, ...], message: str) -> Commit:
-        """Make a commit, or find the equal one."""
+        """Make a commit, or find the equal one; a parent named twice counts once."""
+        parents = tuple(dict.fromkeys(parents))
         kept = dict(sorted(files.items()))
         tree = Commit(hashlib.sha1(repr(kept).encode(), usedforsecurity=False).hexdigest())
         text = f"{tree} {parents} {message}"
@@ -75,30 +76,33 @@ class SimulatedGit:
         ancestry = self.nodes[commit].ancestry
         return [found for number, found in enumerate(self._order) if ancestry >> number & 1]
 
-    def merge_base(self, one: Commit, other: Commit) -> Commit:
-        """The newest common ancestor; every history begins with the same commit."""
-        common = self.nodes[one].ancestry & self.nodes[other].ancestry
-        return self._order[common.bit_length() - 1]
-
     def changed(self, old: Commit, new: Commit) -> tuple[str, ...]:
         """Paths that differ, sorted."""
         return differing(self.files(old), self.files(new))
 
     def merge(self, onto: Commit, candidate: Commit, message: str) -> Commit | tuple[str, ...]:
         """Merge by path; the conflicting paths when it cannot be done."""
-        base = self.files(self.merge_base(onto, candidate))
-        ours, theirs = self.files(onto), self.files(candidate)
-        merged = dict(ours)
-        conflicts = []
-        for path in differing(base, theirs):
-            mine, other, before = ours.get(path), theirs.get(path), base.get(path)
-            if mine not in (before, other):
-                conflicts.append(path)
-            elif other is None:
-                merged.pop(path, None)
-            else:
-                merged[path] = other
-        return tuple(conflicts) if conflicts else self.commit(merged, (onto, candidate), message)
+        base = self._base(self.nodes[onto].ancestry & self.nodes[candidate].ancestry)
+        merged, conflicts = merged_files(base, self.files(onto), self.files(candidate))
+        return conflicts or self.commit(merged, (onto, candidate), message)
+
+    def _base(self, common: int) -> Files:
+        """The files of the newest of these common ancestors; of several that are no ancestors of each other, merged.
+
+        Git's strategy `ort` does so, and goes on from conflicts: a path changed on both sides is like nothing that
+        anybody wrote, one changed and removed is as it was before. Every history begins with the same commit.
+        """
+        newest = self.nodes[self._order[common.bit_length() - 1]]
+        files, seen = newest.files, newest.ancestry
+        while left := common & ~seen:
+            other = self.nodes[self._order[left.bit_length() - 1]]
+            before = self._base(seen & other.ancestry)
+            merged, conflicts = merged_files(before, files, other.files)
+            for path in conflicts:
+                both = path in files and path in other.files
+                merged[path] = f"{files[path]} or {other.files[path]}" if both else before[path]
+            files, seen = merged, seen | other.ancestry
+        return files
 
     def check_state(self, commit: Commit) -> CheckState:
         """How every check ends on this tree, if nothing goes wrong by chance."""
@@ -120,6 +124,21 @@ class SimulatedGit:
 def differing(old: Files, new: Files) -> tuple[str, ...]:
     """Paths whose content differs, sorted."""
     return tuple(sorted(path for path in old.keys() | new.keys() if old.get(path) != new.get(path)))
+
+
+def merged_files(base: Files, ours: Files, theirs: Files) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Merge by path, and name the paths that both sides changed in different ways."""
+    merged = dict(ours)
+    conflicts = []
+    for path in differing(base, theirs):
+        mine, other, before = ours.get(path), theirs.get(path), base.get(path)
+        if mine not in (before, other):
+            conflicts.append(path)
+        elif other is None:
+            merged.pop(path, None)
+        else:
+            merged[path] = other
+    return merged, tuple(conflicts)
 
 
 def _state_of(files: Files) -> CheckState:

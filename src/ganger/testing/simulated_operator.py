@@ -8,7 +8,8 @@ from typing import Protocol
 from msgspec.structs import replace
 
 from ganger.core import commands as cmd
-from ganger.core.model import EndKind, QuestionKind
+from ganger.core.ids import Token
+from ganger.core.model import EndKind, LeaseMode, QuestionKind
 from ganger.core.state import State
 from ganger.service.fleet import Reply
 from ganger.testing.simulated_fleet import SCOPES
@@ -75,6 +76,46 @@ def act(desk: Desk, action: str, rng: Random) -> None:
             desk.end_night()
         case "kill":
             world.kill_one(rng)
+        case "lease":
+            lease(desk, state, rng)
+        case "plan":
+            verb = rng.choice(("pause", "resume", "resume", "steer", "stop"))
+            desk.person(cmd.ControlPlan(desk.added.plan, verb, "do it this way"))
+        case "rewind":
+            choices = sorted(run.id for run in state.runs.values() if run.turn)
+            if choices:
+                run = state.runs[rng.choice(choices)]
+                commit_ = rng.choice((run.base, *run.checkpoints))
+                desk.person(cmd.RewindRun(run.id, commit_, "not that way", "olga"))
+        case "schedule":
+            name = rng.choice(("nightly", "other"))
+            every_ms = rng.choice((0, 600_000))
+            desk.person(cmd.SetSchedule(name, "plans/plan.toml", every_ms, state.at_ms + rng.randrange(1, 2_000_000)))
+        case "now":
+            item = rng.choice(sorted(state.items))
+            desk.person(cmd.GrantRun(item, world.target, "repo", world.tidy, rng.choice(("", "olga"))))
+        case "breaker":
+            if state.breakers:
+                desk.person(cmd.CloseBreaker(rng.choice(sorted(state.breakers))))
+
+
+def lease(desk: Desk, state: State, rng: Random) -> None:
+    """Take, keep, give back or take away a lease, as a script or an agent of the operator's does."""
+    held = sorted(state.held.values(), key=lambda found: found.id)
+    what = rng.choice(("acquire", "acquire", "renew", "release", "wrong", "late"))
+    if what == "acquire" or not held:
+        mode = rng.choice((LeaseMode.exclusive, LeaseMode.exclusive, LeaseMode.shared))
+        lane = rng.choice(("", "", "one", "two", "alone"))
+        ttl_ms = rng.choice((5_000, 120_000, 900_000))
+        scope = () if lane else rng.choice(SCOPES)
+        desk.person(cmd.AcquireLease("olga's agent", lane, scope, mode, ttl_ms, rng.random() < 0.5))
+        return
+    one = rng.choice(held)
+    token = Token(one.lease.token + (what == "wrong"))
+    if what == "renew":
+        desk.person(cmd.RenewLease(one.id, token, 300_000))
+    else:
+        desk.person(cmd.ReleaseLease(one.id, token, "olga" if what == "late" else ""))
 
 
 def commit(world: SimulatedWorld, rng: Random) -> None:

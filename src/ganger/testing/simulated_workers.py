@@ -11,10 +11,10 @@ from random import Random
 from typing import Protocol, TypeAlias
 
 from ganger.core import commands as cmd
-from ganger.core.ids import Commit, RunId, Token
-from ganger.core.model import Outcome, Refusal, RefusalCode
+from ganger.core.ids import Commit, QuestionId, RunId, Token, item_of
+from ganger.core.model import EndKind, Outcome, Refusal, RefusalCode, Usage
 from ganger.service.fleet import Reply
-from ganger.testing.invariants import fail
+from ganger.testing.invariants import CALL_TOKENS_MAX, fail
 from ganger.testing.simulated_git import BROKEN, HALF, NO_TESTS, SimulatedGit, differing
 
 Script: TypeAlias = Generator[int, None, int]
@@ -23,8 +23,10 @@ Script: TypeAlias = Generator[int, None, int]
 class Workspace:
     """A private clone: the branch's tip and the files as they lie there."""
 
-    def __init__(self, base: Commit, files: dict[str, str]) -> None:
-        self.base = self.head = base
+    def __init__(self, head: Commit, files: dict[str, str], base: Commit | None = None) -> None:
+        self.base = base or head
+        """The commit that the run began with."""
+        self.head = head
         self.files = dict(files)
 
 
@@ -33,8 +35,8 @@ class Surroundings(Protocol):
 
     git: SimulatedGit
 
-    def say(self, command: cmd.WorkerCommand, run: RunId) -> Reply:
-        """Submit a command as the worker; what is acknowledged is checked to stay."""
+    def say(self, command: cmd.Command, run: RunId) -> Reply:
+        """Submit a command as the worker, one that it may ask for or not; what is acknowledged is checked to stay."""
         ...
 
     def later(self, delay_ms: int, act: Callable[[], None]) -> None:
@@ -61,6 +63,11 @@ class Worker:
         self.steps = 0
         self.obeys = True
         """Whether it ends when it is asked to."""
+        self.spent = Usage()
+        """What its output says that this turn has spent."""
+        self.same_calls = 0
+        self.limit: tuple[int, str] | None = None
+        """How long from now its provider refuses (ms; 0: it does not say), and what it says."""
 
     def write(self, words: str = "", path: str = "") -> None:
         """Write something that nobody wrote before."""
@@ -87,6 +94,14 @@ class Worker:
     def note(self, text: str) -> Reply:
         """Say something to be shown."""
         return self.world.say(cmd.AddNote(self.run, self.token, text), self.run)
+
+    def spend(self, tokens: int) -> None:
+        """Use up tokens; its output says so."""
+        self.spent = self.spent.plus(Usage(usd_micros=3 * tokens, tokens=tokens))
+
+    def call(self, same: bool) -> None:
+        """Call a tool, the same way as before or another."""
+        self.same_calls = self.same_calls + 1 if same else 1
 
 
 def honest(me: Worker) -> Script:
@@ -294,6 +309,87 @@ def too_slow(me: Worker) -> Script:
         me.write()
 
 
+def hangs_once(me: Worker) -> Script:
+    """An infrastructure hang: the same brief goes well the second time."""
+    return (yield from (hangs(me) if me.turn == 1 else honest(me)))
+
+
+def spins(me: Worker) -> Script:
+    """It is busy, and nothing comes of it."""
+    for _ in range(me.rng.randrange(5, 30)):
+        yield me.rng.randrange(5_000, 60_000)
+        me.call(same=me.rng.random() < 0.9)
+    return (yield from honest(me))
+
+
+def spends(me: Worker) -> Script:
+    """It pays for each step, often more than it may."""
+    for _ in range(me.rng.randrange(1, 12)):
+        me.spend(me.rng.randrange(100, CALL_TOKENS_MAX + 1))
+        yield me.rng.randrange(5_000, 60_000)
+        me.write()
+    return (yield from honest(me))
+
+
+def limited(me: Worker) -> Script:
+    """Its provider refuses for a while, and it waits to be told, or gives up at once."""
+    yield me.rng.randrange(1_000, 30_000)
+    me.write()
+    if me.turn > 1 or me.rng.random() < 0.2:
+        return (yield from honest(me))
+    me.limit = (me.rng.randrange(60_000, 3_000_000), "rate limit reached")
+    yield me.rng.choice((10, 5_000, 1 << 40))
+    return 1
+
+
+def refused(me: Worker) -> Script:
+    """Its provider refuses and does not say until when; later attempts do better."""
+    if me.attempt > 1 and me.rng.random() < 0.7:
+        return (yield from honest(me))
+    yield me.rng.randrange(1_000, 30_000)
+    me.limit = (0, "quota exceeded")
+    yield 1 << 40
+    return 1
+
+
+def oversteps(me: Worker) -> Script:
+    """It asks for what is not its to ask for."""
+    yield me.rng.randrange(1_000, 30_000)
+    others = RunId(f"{me.run}1")
+    for command in (
+        *(cmd.GrantRun(item_of(me.run), me.workspace.head), cmd.AnswerQuestion(QuestionId("q1"), "yes", "olga")),
+        *(cmd.RetryItem(item_of(me.run)), cmd.StopRun(me.run, EndKind.stopped, "enough"), cmd.SweepLeases()),
+        cmd.AddNote(others, me.token, "for another run"),
+    ):
+        if not isinstance(me.world.say(command, me.run), Refusal):
+            fail("I-19", f"the worker of {me.run} was given {type(command).__name__}")
+        yield 100
+    return (yield from honest(me))
+
+
+def files_more(me: Worker) -> Script:
+    """It comes upon more work and files it."""
+    yield me.rng.randrange(1_000, 30_000)
+    for number in range(me.rng.randrange(1, 4)):
+        title = f"more of {item_of(me.run)} {number // 2}"
+        me.world.say(cmd.FileFollowUp(me.run, me.token, title, "Do it.", (me.paths[0],)), me.run)
+    return (yield from honest(me))
+
+
+def plans(me: Worker) -> Script:
+    """A planner: it files new work, says that there is none, or says nothing."""
+    yield me.rng.randrange(1_000, 60_000)
+    what = me.rng.choice(("file", "say", "say", "nothing", "crash"))
+    if what == "file":
+        scope = (me.rng.choice(("a/**", "b/r.txt", "shared/**")),)
+        me.world.say(cmd.FileFollowUp(me.run, me.token, f"found by {me.run}", "Do it.", scope), me.run)
+    if what in ("file", "say"):
+        outcome = Outcome.no_evidence if what == "say" else Outcome.completed
+        me.world.say(cmd.ReportDone(me.run, me.token, outcome, "planned"), me.run)
+    yield 100
+    return 1 if what == "crash" else 0
+
+
 BEHAVIOURS: dict[str, Callable[[Worker], Script]] = {
     found.__name__: found
     for found in (
@@ -312,6 +408,6 @@ BEHAVIOURS: dict[str, Callable[[Worker], Script]] = {
             crashes,
         ),
         *(crashes_once, done_then_crashes, asks, reports_twice, zombie, ignores_stop, silent_exit, gives_up),
-        *(uncommitted, floods, too_slow),
+        *(uncommitted, floods, too_slow, hangs_once, spins, spends, limited, refused, oversteps, files_more),
     )
 }

@@ -6,27 +6,44 @@ be cut short or fail at each of its points (`Stage.point`), as the real one can.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from random import Random
 from typing import Protocol
 
+from msgspec import Struct
+from msgspec.structs import replace
+
 from ganger.core import commands as cmd
-from ganger.core.effects import Exit, Observed
+from ganger.core.effects import Clocks, Exit, Limit, Observed
+from ganger.core.facts import Run
 from ganger.core.ids import Commit, RunId, Token
-from ganger.core.model import CheckState, Evidence, ItemSpec, QuestionKind, WorkerId
+from ganger.core.model import CheckState, Evidence, ItemSpec, QuestionKind, RecoveryFacts, WorkerId
 from ganger.core.policy import Policy
-from ganger.core.state import Run, State
+from ganger.core.state import State
 from ganger.errors import WorldFailed
 from ganger.service.fleet import Reply
 from ganger.supervisor.effects import LandSeen, Tested
 from ganger.testing.invariants import Ledger, fail
 from ganger.testing.simulated_git import SimulatedGit
-from ganger.testing.simulated_workers import BEHAVIOURS, Worker, Workspace
+from ganger.testing.simulated_workers import BEHAVIOURS, Worker, Workspace, plans
 
 DROPPED = "(the commit it started from is on the target no longer)"
 """In place of a conflicting path: merging it would bring back what the operator took away."""
 LOOK_SHARE = 20
 """Activity is sampled so many times per shortest silence."""
+JUMP_MS = 30_000
+"""How far the store's clock and one that never jumps may come apart between two looks."""
+
+
+class Sight(Struct, frozen=True):
+    """What was seen of a worker, and when it last changed."""
+
+    moved: tuple[int, int]
+    """Number of its process, and of that one's moves."""
+    made: tuple[int, Commit, int]
+    """The same with its branch's tip and what it wrote."""
+    moved_ms: int
+    made_ms: int
 
 
 class Stage(Protocol):
@@ -34,6 +51,20 @@ class Stage(Protocol):
 
     now_ms: int
     rng: Random
+    added: cmd.AddPlan
+    """The plan as the operator left it."""
+
+    def clock(self) -> int:
+        """The machine's clock, which may be set."""
+        ...
+
+    def mono(self) -> int:
+        """A clock that is never set."""
+        ...
+
+    def saw_jump(self) -> None:
+        """The supervisor has noticed that the clock was set."""
+        ...
 
     def interlude(self, most_ms: int) -> None:
         """Let time pass and others act."""
@@ -55,7 +86,7 @@ class Stage(Protocol):
         """Put a line into the trace."""
         ...
 
-    def say(self, command: cmd.WorkerCommand, run: RunId) -> Reply:
+    def say(self, command: cmd.Command, run: RunId) -> Reply:
         """Submit as a worker."""
         ...
 
@@ -69,7 +100,11 @@ class Process:
 
     def __init__(self, pid: int, run: RunId, token: Token, turn: int, worker: Worker, kind: str) -> None:
         self.pid, self.run, self.token, self.turn, self.worker, self.kind = pid, run, token, turn, worker, kind
-        self.script = BEHAVIOURS[kind](worker)
+        self.script = BEHAVIOURS.get(kind, plans)(worker)
+        self.limit_until_ms = 0
+        """When its provider opens again, by the machine's clock; 0 while it has not refused."""
+        self.born_ms = 0
+        self.spent = worker.spent
         self.alive = True
         self.moves = 0
         self.moved_ms = 0
@@ -99,8 +134,10 @@ class SimulatedWorld:
         self.records: dict[tuple[RunId, int], WorkerId] = {}
         self.bases: dict[RunId, Commit] = {}
         self.swaps: set[tuple[Commit, Commit]] = set()
-        self.seen: dict[RunId, tuple[int, int]] = {}
-        """What this supervisor saw of each worker: its moves, and when."""
+        self.seen: dict[RunId, Sight] = {}
+        """What this supervisor saw of each worker."""
+        self.looked: tuple[int, int] | None = None
+        """The store's clock and the one that never jumps, when this supervisor looked last."""
         self.flaky = 0.0
         self.ledger: Ledger | None = None
 
@@ -120,8 +157,8 @@ class SimulatedWorld:
                 exits[run.id] = Exit(run.turn, process.code, process.signal, process.lost)
                 continue
             alive.add(run.id)
-            if self.seen.get(run.id, (-1, 0))[0] != process.moves + 1_000 * process.pid:
-                self.seen[run.id] = process.moves + 1_000 * process.pid, now_ms
+            self._look_at(process, now_ms)
+        self._look_at_clock(now_ms)
         look_again_ms = None
         if alive:
             look_again_ms = (
@@ -133,12 +170,60 @@ class SimulatedWorld:
             target=self.target,
             alive=frozenset(alive),
             exits=exits,
-            active_ms={run: self.seen[run][1] for run in alive},
+            clocks={run: self._clocks(run) for run in alive},
+            usage={run.id: process.worker.spent for run, process in self._last_turns(state)},
+            limits={
+                run.id: Limit(process.limit_until_ms, process.worker.limit[1])
+                for run, process in self._last_turns(state)
+                if process.worker.limit is not None
+            },
+            repo="repo",
             workspaces=frozenset(self.workspaces),
             look_again_ms=look_again_ms,
             target_clean=self.tidy if waiting else True,
             starting=frozenset(starting),
         )
+
+    def _last_turns(self, state: State) -> Iterator[tuple[Run, Process]]:
+        for run in state.runs.values():
+            if run.worker is not None and run.worker.pid in self.processes:
+                yield run, self.processes[run.worker.pid]
+
+    def _look_at(self, process: Process, now_ms: int) -> None:
+        """Note what has moved since the last look; a worker seen for the first time counts as active."""
+        moved = process.pid, process.moves
+        made = process.pid, process.worker.workspace.head, process.worker.steps
+        before = self.seen.get(process.run)
+        self.seen[process.run] = Sight(
+            moved,
+            made,
+            before.moved_ms if before is not None and before.moved == moved else now_ms,
+            before.made_ms if before is not None and before.made == made else now_ms,
+        )
+
+    def _look_at_clock(self, now_ms: int) -> None:
+        """After a jump of the clock nobody knows how long anybody was silent: all count as active now."""
+        mono_ms = self.stage.mono()
+        if self.looked is not None:
+            gone_ms, lived_ms = now_ms - self.looked[0], mono_ms - self.looked[1]
+            if abs(gone_ms - lived_ms) > JUMP_MS:
+                self.stage.saw_jump()
+                self.seen = {run: replace(sight, moved_ms=now_ms, made_ms=now_ms) for run, sight in self.seen.items()}
+        self.looked = now_ms, mono_ms
+
+    def _clocks(self, run: RunId) -> Clocks:
+        sight, process = self.seen[run], self.processes[self.seen[run].moved[0]]
+        return Clocks(
+            heartbeat_ms=sight.moved_ms,
+            output_ms=sight.moved_ms,
+            artefact_ms=sight.made_ms,
+            same_calls=process.worker.same_calls,
+            age_ms=max(self.stage.mono() - process.born_ms, 1),
+        )
+
+    def new_supervisor(self) -> None:
+        """Forget what the last one saw."""
+        self.seen, self.looked = {}, None
 
     # ── workers ──
 
@@ -167,16 +252,29 @@ class SimulatedWorld:
             fail("I-12", f"a worker of {run.id} is started, which is not live")
         if sum(process.alive for process in self.processes.values()) >= self.policy.workers_max:
             fail("I-16", f"a worker of {run.id} is started although {self.policy.workers_max} live")
+        self._check_room(run)
         kind, rng = self.stage.behaviour(run, turn)
         pid = len(self.processes) + 1
         paths = tuple(sorted(self.ledger.paths_of(run.lease.scope)))
         worker = Worker(run.id, run.lease.token, turn, run.attempt, paths, self.workspaces[run.id], Reach(self), rng)
         process = self.processes[pid] = Process(pid, run.id, run.lease.token, turn, worker, kind)
-        process.moved_ms = self.stage.now_ms
+        process.moved_ms = process.born_ms = self.stage.now_ms
         identity = self.records[run.id, turn] = WorkerId(pid, self.stage.now_ms, "boot")
         self.stage.note(f"spawn {run.id}/{turn} {kind}")
         self.stage.later(0, lambda: self._step(process))
         return identity
+
+    def _check_room(self, run: Run) -> None:
+        """I-16 and the provider's window: whether there is room for this one."""
+        assert self.ledger is not None
+        living = [self.ledger.runs[p.run] for p in self.processes.values() if p.alive and p.run in self.ledger.runs]
+        cap = self.policy.kind(run.kind).workers_max
+        if cap is not None and sum(live.kind == run.kind for live in living) >= cap:
+            fail("I-16", f"a worker of {run.id} is started although {cap} of kind {run.kind} live")
+        lane = self.policy.lane(run.lease.lane) if run.lease.lane else None
+        busy = sum(lane is not None and live.lane == lane.name for live in living)
+        if lane is not None and lane.workers_max is not None and busy >= lane.workers_max:
+            fail("I-16", f"a worker of {run.id} is started although lane {lane.name} is full")
 
     def _step(self, process: Process) -> None:
         if not process.alive:
@@ -189,6 +287,11 @@ class SimulatedWorld:
             return
         process.moves += 1
         process.moved_ms = self.stage.now_ms
+        if process.worker.spent != process.spent:
+            process.spent = process.worker.spent
+            self.stage.wake()
+        if process.worker.limit is not None and not process.limit_until_ms and process.worker.limit[0]:
+            process.limit_until_ms = self.stage.clock() + process.worker.limit[0]
         if delay_ms < 1 << 40:
             self.stage.later(delay_ms, lambda: self._step(process))
 
@@ -319,6 +422,39 @@ class SimulatedWorld:
         self.stage.note(f"operator moves target to {new[:12]}")
         self.stage.wake()
 
+    def recover(self, run: Run, spec: ItemSpec) -> RecoveryFacts:
+        """See what is left of a run whose worker vanished."""
+        self.stage.point("recover: before")
+        self._sweep(run)
+        self.stage.interlude(1_000)
+        place = self.workspaces.get(run.id)
+        if place is None:
+            return RecoveryFacts(False)
+        return RecoveryFacts(
+            workspace=True,
+            head=place.head,
+            descends=self.git.is_ancestor(run.base, place.head),
+            base_on_target=self.git.is_ancestor(run.base, self.target),
+            landed=place.head != run.base and self.git.is_ancestor(place.head, self.target),
+        )
+
+    def rewind(self, run: Run, commit: Commit) -> None:
+        """Put the workspace back to a checkpoint; what was in it is kept before."""
+        self.stage.point("rewind: before")
+        self._sweep(run)
+        self._keep(run.id)
+        self.stage.interlude(500)
+        if run.id in self.workspaces:
+            self.trash.append((run.id, self.workspaces.pop(run.id)))
+        self.stage.point("rewind: cleared")
+        self.workspaces[run.id] = Workspace(commit, self.git.files(commit), run.base)
+        self.stage.point("rewind: after")
+
+    def read_plan(self, path: str) -> cmd.AddPlan | str:
+        """Read the plan file as the operator left it; now and then it cannot be read."""
+        self.stage.point("read plan")
+        return self.stage.added if self.stage.rng.random() < 0.8 else "it cannot be read"
+
     # ── nothing is lost ──
 
     def keep(self, run: Run) -> tuple[str, ...]:
@@ -395,7 +531,7 @@ class Reach:
         self._stage = world.stage
         self.git = world.git
 
-    def say(self, command: cmd.WorkerCommand, run: RunId) -> Reply:
+    def say(self, command: cmd.Command, run: RunId) -> Reply:
         """Submit a command as the worker."""
         return self._stage.say(command, run)
 

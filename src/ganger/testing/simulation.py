@@ -2,7 +2,8 @@
 simulated and drawn from one seed.
 
     python -m ganger.testing.simulation --seed 7 --trace
-    python -m ganger.testing.simulation --seed 0 --seeds 2000
+    python -m ganger.testing.simulation --seed 0 --seeds 2000 --short
+    python -m ganger.testing.simulation --seed 7 --shrink
 
 Each seed has two halves: faults and a restless operator, in which nothing unsafe may happen; then everything heals,
 and every item must reach an end or a visible wait. The same seed gives the same trace, wherever it runs.
@@ -24,23 +25,26 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ganger.core import commands as cmd
-from ganger.core.effects import Effect, Submit
-from ganger.core.ids import RunId
+from ganger.core.effects import Effect, StartWorker, Submit
+from ganger.core.facts import Run
+from ganger.core.ids import ItemId, RunId
 from ganger.core.loop import Intent, StopReason
-from ganger.core.state import Run, State
+from ganger.core.model import PLANNER, Refusal
+from ganger.core.state import State
 from ganger.errors import JournalFailed
 from ganger.journal import codec
 from ganger.service.fleet import Accepted, Fleet, Reply
-from ganger.supervisor.effects import ACTOR
 from ganger.supervisor.loop import Bench, look_around
 from ganger.testing.invariants import Ledger, Violation, check_fold, fail
 from ganger.testing.memory_store import Disk, MemoryStore
 from ganger.testing.rest import check_rest, check_stalled
-from ganger.testing.simulated_fleet import HOUR_MS, Config, chance, plan, swarm
+from ganger.testing.simulated_fleet import HOUR_MS, Config, chance, plan, short, swarm
 from ganger.testing.simulated_operator import act, answer
 from ganger.testing.simulated_world import SimulatedWorld, refuse_by_chance
 
 START_MS = 1_800_000_000_000
+SKEW_MAX_MS = 600_000
+"""How far the clocks of two machines are apart at most."""
 HEALED_MAX_MS = 72 * HOUR_MS
 """How long after healing everything may take at most."""
 STEPS_MAX = 60_000
@@ -74,7 +78,7 @@ class Shift:
 
     def __init__(self, sim: Simulation, number: int, intent: Intent) -> None:
         self.number, self.intent = number, intent
-        self.store = MemoryStore(sim.disk, sim.config.policy.paths, sim.clock, sim.commit_point)
+        self.store = MemoryStore(sim.disk, sim.config.policy.paths, sim.clock, sim.mono, sim.commit_point)
         self.fleet = Fleet(self.store, sim.config.policy)
         self.bench = Bench(self.fleet, sim.world)
         self.up_ms = sim.now_ms
@@ -94,12 +98,16 @@ class Simulation:
         self.now_ms = START_MS
         self.healed = False
         self.jumped_ms = START_MS
+        self.skew_ms = 0
+        """How far the machine's clock is off."""
         self.disk = Disk()
-        self.world = SimulatedWorld(self, config.policy)
+        self.world: SimulatedWorld = SimulatedWorld(self, config.policy)
         self.ledger = self.world.ledger = Ledger(self.disk, self.world, config.policy)
-        self.client = Fleet(MemoryStore(self.disk, config.policy.paths, self.clock), config.policy)
+        self.client = Fleet(MemoryStore(self.disk, config.policy.paths, self.client_clock, self.mono), config.policy)
         self.client.on_growth = self.wake
         self.shift: Shift | None = None
+        self.shift_before: Fleet | None = None
+        """The fleet as the last supervisor had it open."""
         self.stopped: StopReason | None = None
         self.points = self.crashes = self.shifts = self._order = self._depth = self._said = 0
         self._queue: list[tuple[int, int, int, Act]] = []
@@ -151,7 +159,7 @@ class Simulation:
         return True
 
     def _finish(self, stop: StopReason) -> Trace:
-        check_rest(self.newest(), self.now_ms, stop, self.world, self.config)
+        check_rest(self.newest(), self.newest().at_ms, stop, self.world, self.config)
         check_fold(self.disk, self.newest(), self.config.policy.paths, 4 if self.seed % 8 == 0 else 0)
         for seq, body in self._acks:
             if self.disk.rows[seq - 1].body != body:
@@ -172,9 +180,21 @@ class Simulation:
 
     # ── time ──
 
-    def clock(self) -> int:
-        """The machine's clock."""
+    def mono(self) -> int:
+        """A clock that is never set."""
         return self.now_ms
+
+    def clock(self) -> int:
+        """The machine's clock, which may be set forward and back."""
+        return self.now_ms + self.skew_ms
+
+    def client_clock(self) -> int:
+        """The clock of the machine on which persons and workers submit: it may be another one."""
+        return self.clock() + int(self.config.strength("skew") * SKEW_MAX_MS)
+
+    def saw_jump(self) -> None:
+        """The supervisor has noticed that the clock was set, and gives every worker a new chance."""
+        self.jumped_ms = self.now_ms
 
     def later(self, delay_ms: int, act: Act) -> None:
         """Have something done after a while."""
@@ -231,21 +251,26 @@ class Simulation:
         if self.rng.random() < 0.3:
             self.client_store().store_snapshot()
         self.shift = Shift(self, self.shifts, intent or Intent())
-        self.world.seen = {}
+        self.world.new_supervisor()
         self.stopped = None
         self.note(f"supervisor {self.shifts}")
         self._tick_in(0)
-        self.shift_submit(cmd.RecordSupervisor(self.shifts, "host", "1"))
+        left, self.shift_before = self.shift_before, self.shift.fleet
+        self.shift.fleet.take_over(self.shifts, "host", "1")
+        if left is not None:
+            self._check_fenced(left)
 
     def client_store(self) -> MemoryStore:
         """The handle that persons and workers share."""
         assert isinstance(self.client.store, MemoryStore)
         return self.client.store
 
-    def shift_submit(self, command: cmd.Command) -> None:
-        """Submit as the supervisor, outside of any effect."""
-        if self.shift is not None:
-            self.shift.fleet.submit(command, ACTOR)
+    def _check_fenced(self, left: Fleet) -> None:
+        """I-25: whatever an earlier supervisor still submits, after a long pause for example, is refused."""
+        for command in (cmd.GrantRun(ItemId("i0"), self.world.target), cmd.SweepLeases(), cmd.RenewLeases(())):
+            reply = self.client.submit(command, left.acts_as)
+            if left.acts_as != "supervisor" and not isinstance(reply, Refusal):
+                fail("I-25", f"{left.acts_as} was given {type(command).__name__} after another had taken over")
 
     def _gone(self, back_ms: int) -> None:
         """The supervisor is gone; another one starts after a while."""
@@ -281,6 +306,7 @@ class Simulation:
         self._check_quiet(shift)
         now_ms = shift.fleet.now_ms()
         quick = False
+        self._check_windows(shift, ticked.effects, now_ms)
         for effect in ticked.effects:
             if not shift.bench.take(effect, now_ms):
                 continue
@@ -288,9 +314,8 @@ class Simulation:
                 quick = self._work(shift, effect) or quick
             else:
                 self._queue_work(shift, effect)
-        check_stalled(
-            shift.fleet.look(lambda state, _: state), self.now_ms, max(shift.up_ms, self.jumped_ms), self.world
-        )
+        state, store_ms = shift.fleet.look(lambda state, now_ms: (state, now_ms))
+        check_stalled(state, store_ms, self.now_ms, max(shift.up_ms, self.jumped_ms), self.world)
         if quick:
             self._tick_in(0)
         elif ticked.stop is not None and not shift.bench.busy:
@@ -298,7 +323,17 @@ class Simulation:
         else:
             times = [when for when in (ticked.wake_ms, shift.bench.next_retry_ms(now_ms)) if when is not None]
             if times:
-                self._tick_in(max(min(times) - self.now_ms, 1))
+                self._tick_in(max(min(times) - now_ms, 1))
+
+    def _check_windows(self, shift: Shift, effects: tuple[Effect, ...], now_ms: int) -> None:
+        """No worker is started while its provider is known to refuse."""
+        for effect in effects:
+            if not isinstance(effect, StartWorker):
+                continue
+            provider = self.config.policy.provider(shift.store.folded.runs[effect.run].agent)
+            until_ms = self.ledger.windows.get(provider, 0)
+            if until_ms > now_ms:
+                fail("BX9", f"a worker of {effect.run} is started {until_ms - now_ms} ms before {provider} opens")
 
     def _leave(self, shift: Shift, stop: StopReason) -> None:
         again = look_around(shift.fleet, self.world, shift.intent, shift.bench.starting)
@@ -307,7 +342,8 @@ class Simulation:
         self.note(f"the night is over: {stop}")
         self.shift = None
         self.stopped = stop
-        if stop is StopReason.blocked and self.healed and self.config.answers:
+        person = (StopReason.blocked, StopReason.review_or_ci_unresolved)
+        if stop in person and self.healed and self.config.answers:
             answer(self, self.operator_rng, True)
             self.stopped = None
             self.later(0, self._open)
@@ -357,7 +393,7 @@ class Simulation:
             first = reply.seq - len(reply.events) + 1
             self._acks += [(first + n, codec.encode(event)) for n, event in enumerate(reply.events)]
 
-    def say(self, command: cmd.WorkerCommand, run: RunId) -> Reply:
+    def say(self, command: cmd.Command, run: RunId) -> Reply:
         """Submit as a worker, now and then twice with one key."""
         self._said += 1
         key = f"{run} {self._said}" if self._said % 8 == 0 else ""
@@ -378,7 +414,13 @@ class Simulation:
         if isinstance(command, cmd.AddPlan) and isinstance(reply, Accepted):
             wanted = {spec.id for spec, _ in command.items}
             for item in self.newest().items.values():
-                if item.spec.id not in wanted and not (item.withdrawn or item.landed):
+                if not (
+                    item.spec.id in wanted
+                    or item.withdrawn
+                    or item.landed
+                    or item.spec.parent
+                    or item.spec.kind == PLANNER
+                ):
                     fail("I-14", f"item {item.spec.id} is in its plan no longer, and not withdrawn")
         return reply
 
@@ -390,6 +432,8 @@ class Simulation:
         """Which behaviour the worker of a turn has: later attempts are more often honest."""
         rng = chance(f"{self.seed} {run.id} {turn}")
         honest = (run.attempt > 1 or turn > 1) and rng.random() < 0.5
+        if run.kind == PLANNER:
+            return "plans", rng
         return ("honest" if honest else rng.choice(self.config.habits)), rng
 
     def _answers(self) -> None:
@@ -409,11 +453,11 @@ class Simulation:
             self._tick_in(0)
 
     def _jump(self) -> None:
-        """The clock jumps forward, as after a suspend."""
+        """The machine's clock is set, forward or back, by up to a day."""
         if not self.healed:
-            self.now_ms += int(self.rng.randrange(HOUR_MS) * self.strength("jump"))
-            self.jumped_ms = self.now_ms
-            self.note("the clock jumped")
+            most_ms = self.rng.choice((HOUR_MS, 24 * HOUR_MS))
+            self.skew_ms += int(self.rng.randrange(-most_ms, most_ms) * self.strength("jump"))
+            self.note(f"the clock is off by {self.skew_ms}")
             self.later(self.rng.randrange(500_000, 2_000_000), self._jump)
 
     def _heal(self) -> None:
@@ -445,12 +489,20 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int, default=0, help="the first seed")
     parser.add_argument("--seeds", type=int, default=1, help="how many")
     parser.add_argument("--trace", action="store_true", help="print what happened")
+    parser.add_argument("--short", action="store_true", help="play short nights")
+    parser.add_argument("--shrink", action="store_true", help="reduce --seed to the smallest night that fails alike")
     options = parser.parse_args(arguments)
+    if options.shrink:
+        # shrink plays nights by way of this module.
+        from ganger.testing import shrink
+
+        return shrink.main(["--seed", str(options.seed), *(["--short"] if options.short else [])])
+    draw = short if options.short else swarm
     began = time.process_time()
     virtual_ms = entries = bad = landed = crashes = 0
     for seed in range(options.seed, options.seed + options.seeds):
         try:
-            trace = simulate(seed, lines=options.trace)
+            trace = simulate(seed, draw(seed), lines=options.trace)
         except Violation as violation:
             bad += 1
             print(f"seed {seed}: {violation}", *(violation.__notes__ if options.trace else ()), sep="\n")

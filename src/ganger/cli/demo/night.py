@@ -17,7 +17,7 @@ from ganger.cli.demo import proof, story
 from ganger.cli.demo.library import put_library
 from ganger.cli.demo.repository import CONFIG, PLAN, make_repository
 from ganger.cli.main import main as ganger
-from ganger.cli.output import INTERRUPTED, NO, YES, say, span, tell
+from ganger.cli.output import INTERRUPTED, NO, YES, say, say_json, span, tell
 from ganger.drivers.process import run_check
 from ganger.errors import GangerError, UsageError
 from ganger.jail.none import NoJail
@@ -30,7 +30,7 @@ THINK_S = 1.0
 ANSWER_MS = 30_000
 
 
-def run_demo(keep: Path | None, *, offline: bool, workers: int) -> int:
+def run_demo(keep: Path | None, *, offline: bool, workers: int, as_json: bool) -> int:
     """Run the whole demo in a folder of its own and return its exit status: 0 when everything came out as it must.
 
     `keep` is the folder, which must be new or empty; without it one is made where temporary files go. It stays either
@@ -49,11 +49,16 @@ def run_demo(keep: Path | None, *, offline: bool, workers: int) -> int:
         base = make_repository(repository, library)
         here = ["-C", str(repository), "--state-dir", str(state)]
         with _answering(here, state, scratch):
-            code = ganger([*here, "run", str(repository / PLAN), "--trust", "--workers", str(workers)])
+            shown = ["--json"] if as_json else []
+            code = ganger([*here, "run", str(repository / PLAN), "--trust", "--workers", str(workers), *shown])
         if code == INTERRUPTED:
             return code
         tell("\nthe night is over; looking whether its word is good …")
         faults = proof.faults(repository, state, base, scratch)
+    if as_json:
+        took_ms = int((time.monotonic() - began) * 1000)
+        say_json("ganger.demo", {"folder": str(place), "faults": faults, "took_ms": took_ms})
+        return NO if faults else YES
     return _finish(place, here, faults, began)
 
 

@@ -1,0 +1,58 @@
+"""What each JSON object of the command line holds besides `kind` and `version`: its fields, by kind.
+
+All are of version 1. A field that changes its meaning, or goes, makes it version 2; a new field does not. Times are
+milliseconds since the epoch (`…_ms`); a row's fields are those of its struct in `journal.queries`.
+"""
+
+from __future__ import annotations
+
+from ganger.journal.queries import ItemRow, RunRow, TrainRow
+
+_REPLY = ("accepted", "changed", "seq", "refusal")
+
+SHAPES: dict[str, tuple[str, ...]] = {
+    "ganger.admission": ("admitted", "asked", "use", "redirected", "refusal", "seq"),
+    "ganger.board": ("items",),
+    "ganger.breakers": ("breakers",),
+    "ganger.checkpoints": ("run", "checkpoints"),
+    "ganger.config": ("settings",),
+    "ganger.demo": ("folder", "faults", "took_ms"),
+    "ganger.diff": ("run", "base", "commit", "changed", "patch"),
+    "ganger.doctor": ("well", "findings"),
+    "ganger.down": ("was_up", "workers_stopped"),
+    "ganger.dry-run": ("plan", "items"),
+    "ganger.exit-codes": ("codes",),
+    "ganger.fleet-plan": ("verdict", "target", "live", "most", "exact", "start", "stop", "hold", "flag"),
+    "ganger.gate": ("gate", "reason", "plan", "seq"),
+    "ganger.inbox": ("questions",),
+    "ganger.init": ("written", "path", "checks", "agents", "text"),
+    "ganger.item": (*ItemRow._fields, "runs"),
+    "ganger.journal-entry": ("seq", "at_ms", "actor", "crc", "hash", "event"),
+    "ganger.journal-replay": ("entries", "rebuilt", "checked", "faults"),
+    "ganger.journal-verify": ("entries", "head", "fault", "faults"),
+    "ganger.lease": (*_REPLY, "id", "token", "lane", "scope", "expires_ms"),
+    "ganger.leases": ("leases",),
+    "ganger.liveness": (
+        *("run", "liveness", "reason", "source", "heartbeat_ms", "output_ms", "artefact_ms", "started_ms", "now_ms"),
+    ),
+    "ganger.log": ("run", "turn", "at", "text"),
+    "ganger.my-work": ("run", "brief"),
+    "ganger.next": ("offerable", "items"),
+    "ganger.night": ("plan", "reason", "means", "exit", "items", "questions", "report"),
+    "ganger.plan": ("id", "title", "digest", "items"),
+    "ganger.plan-lint": ("usable", "faults"),
+    "ganger.prune": ("dry_run", "runs", "unseen"),
+    "ganger.question": ("question",),
+    "ganger.reply": _REPLY,
+    "ganger.report": ("path", "text"),
+    "ganger.resume-check": ("run", "recovery", "reason"),
+    "ganger.run": (*("worker_kind" if name == "kind" else name for name in RunRow._fields), "turns"),
+    "ganger.schedules": ("schedules",),
+    "ganger.status": (*("supervised", "items", "questions", "seq", "runs", "leases", "breakers", "windows", "plans"),),
+    "ganger.trace": ("ref", "what", "runs", "lines", "mismatches", "pruned"),
+    "ganger.train": TrainRow._fields,
+    "ganger.up": ("up", "started", "pid", "by", "log", "plans"),
+    "ganger.verify": ("item", "landed", "commit", "rung", "why"),
+    "ganger.version": ("ganger",),
+    "ganger.why": ("item", "run", "status", "rung", "needs", "verdict", "evidence", "landed", "reason"),
+}

@@ -1,0 +1,523 @@
+"""What is so after an event: one small function per event; total, it takes every entry and never refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from msgspec.structs import replace
+
+from ganger.core import events as ev
+from ganger.core.facts import (
+    TRAIN_MEMORY_MAX,
+    Breaker,
+    HeldLease,
+    Item,
+    Landing,
+    PlanFacts,
+    Repeat,
+    Run,
+    Schedule,
+    Stop,
+    Window,
+)
+from ganger.core.ids import Commit, PlanId, QuestionId, RunId, Seq, Token, lease_id
+from ganger.core.model import NOTHING, PLANNER, Again, CheckState, EndKind, Lease, Outcome, Rung, Usage, VerdictKind
+from ganger.core.patterns import PathRules
+from ganger.core.state import State
+
+FRUITLESS = {EndKind.failed, EndKind.stalled, EndKind.timed_out, EndKind.over_budget}
+"""Ends that say nothing good about a kind or an agent."""
+STREAK_MAX = 32
+
+
+def evolve(state: State, entry: ev.Entry) -> None:
+    """Let `entry` become true in `state`, in place."""
+    state.seq, state.at_ms = entry.seq, entry.at_ms
+    _EVOLVE[type(entry.event)](state, entry, entry.event)
+
+
+def fold(entries: Iterable[ev.Entry], rules: PathRules | None = None) -> State:
+    """Fold a whole journal from nothing."""
+    state = State(rules=rules)
+    for entry in entries:
+        evolve(state, entry)
+    return state
+
+
+def _plan_added(state: State, entry: ev.Entry, event: ev.PlanAdded) -> None:
+    before = state.plans.get(event.plan, PlanFacts(""))
+    state.plans[event.plan] = replace(
+        before,
+        digest=event.digest,
+        path=event.path,
+        still_open=event.still_open,
+        unreadable=len(event.unreadable),
+    )
+
+
+def _change_plan(state: State, plan: PlanId, **changes: Any) -> None:
+    state.plans[plan] = replace(state.plans.get(plan, PlanFacts("")), **changes)
+
+
+def _plan_paused(state: State, entry: ev.Entry, event: ev.PlanPaused) -> None:
+    _change_plan(state, event.plan, paused=True)
+
+
+def _plan_resumed(state: State, entry: ev.Entry, event: ev.PlanResumed) -> None:
+    _change_plan(state, event.plan, paused=False, stopped="")
+
+
+def _plan_stopped(state: State, entry: ev.Entry, event: ev.PlanStopped) -> None:
+    _change_plan(state, event.plan, stopped=event.reason or "no reason given")
+
+
+def _plan_steered(state: State, entry: ev.Entry, event: ev.PlanSteered) -> None:
+    _change_plan(state, event.plan, steer=event.text)
+
+
+def _schedule_set(state: State, entry: ev.Entry, event: ev.ScheduleSet) -> None:
+    state.schedules[event.name] = Schedule(event.path, event.every_ms, event.next_ms)
+
+
+def _schedule_fired(state: State, entry: ev.Entry, event: ev.ScheduleFired) -> None:
+    found = state.schedules.get(event.name)
+    if found is not None and event.next_ms:
+        state.schedules[event.name] = replace(found, next_ms=event.next_ms)
+    else:
+        state.schedules.pop(event.name, None)
+
+
+def _schedule_dropped(state: State, entry: ev.Entry, event: ev.ScheduleDropped) -> None:
+    state.schedules.pop(event.name, None)
+
+
+def _item_added(state: State, entry: ev.Entry, event: ev.ItemAdded) -> None:
+    item = Item(spec=event.spec, seq=entry.seq, hold=event.spec.hold)
+    if event.spec.kind == PLANNER:
+        _change_plan(state, event.spec.plan, replans=state.plans.get(event.spec.plan, PlanFacts("")).replans + 1)
+    else:
+        parent = state.items.get(event.spec.parent)
+        filed = parent is not None and parent.spec.kind == PLANNER
+        _change_plan(state, event.spec.plan, drained=False, quiet_replans=0, filed=filed)
+    state.link(item)
+    state.put_item(item)
+    state.refresh_dependents(event.spec.id)
+
+
+def _item_revised(state: State, entry: ev.Entry, event: ev.ItemRevised) -> None:
+    old = state.items.get(event.spec.id)
+    if old is None:
+        return _item_added(state, entry, ev.ItemAdded(event.spec, event.brief))
+    item = replace(old, spec=event.spec, hold=event.spec.hold, withdrawn=False)
+    state.forget_links()
+    state.put_revised(item)
+    return None
+
+
+def _item_withdrawn(state: State, entry: ev.Entry, event: ev.ItemWithdrawn) -> None:
+    if event.item in state.items:
+        state.put_item(replace(state.items[event.item], withdrawn=True))
+
+
+def _item_waited(state: State, entry: ev.Entry, event: ev.ItemWaited) -> None:
+    if event.item in state.items:
+        waiting = (event.code, event.holder)
+        state.put_item(replace(state.items[event.item], waiting=waiting, again_ms=event.again_ms))
+
+
+def _item_retried(state: State, entry: ev.Entry, event: ev.ItemRetried) -> None:
+    if event.item in state.items:
+        fresh = {"failures": 0, "cool_until_ms": 0, "stopped": "", "hold": None, "waiting": None, "again_ms": 0}
+        state.put_item(replace(state.items[event.item], terminal=False, finished=False, **fresh))
+
+
+def _run_granted(state: State, entry: ev.Entry, event: ev.RunGranted) -> None:
+    lease = Lease(Token(entry.seq), event.scope, event.mode, event.expires_ms, event.lane, event.alone)
+    state.granted += 1
+    state.put_run(
+        Run(
+            id=event.run,
+            item=event.item,
+            attempt=event.attempt,
+            base=event.base,
+            agent=event.agent,
+            lease=lease,
+            granted_ms=entry.at_ms,
+            kind=event.kind,
+            depth=event.depth,
+            reserved=event.reserved,
+            permit_ms=event.permit_ms,
+        )
+    )
+    if event.item in state.items:
+        state.put_item(replace(state.items[event.item], run=event.run, attempts=event.attempt, waiting=None))
+
+
+def _lease_granted(state: State, entry: ev.Entry, event: ev.LeaseGranted) -> None:
+    lease = Lease(Token(entry.seq), event.scope, event.mode, event.expires_ms, event.lane, event.alone)
+    state.put_held(HeldLease(lease_id(entry.seq), event.holder, lease))
+
+
+def _lease_extended(state: State, entry: ev.Entry, event: ev.LeaseExtended) -> None:
+    held = state.held.get(event.lease)
+    if held is not None:
+        state.put_held(replace(held, lease=replace(held.lease, expires_ms=event.expires_ms)))
+
+
+def _lease_ended(state: State, entry: ev.Entry, event: ev.LeaseEnded) -> None:
+    state.drop_held(event.lease)
+
+
+def _leases_renewed(state: State, entry: ev.Entry, event: ev.LeasesRenewed) -> None:
+    for run_id, until_ms in event.until:
+        if run_id in state.runs:
+            run = state.runs[run_id]
+            state.put_run(replace(run, lease=replace(run.lease, expires_ms=until_ms)))
+
+
+def _worker_started(state: State, entry: ev.Entry, event: ev.WorkerStarted) -> None:
+    """Begin a turn; what its worker said before its start was recorded stays."""
+    run = state.runs.get(event.run)
+    if run is not None:
+        state.put_run(
+            replace(
+                run,
+                turn=event.turn,
+                turn_due=run.asked_turn == event.turn and not run.question,
+                worker=event.worker,
+                started_ms=entry.at_ms,
+                exited_ms=0,
+                evidence=None,
+                verdict=None,
+                spent=run.spent_in_all,
+                turn_spent=NOTHING,
+                repeat=None,
+                lost=False,
+                flag=None,
+            )
+        )
+
+
+def _worker_exited(state: State, entry: ev.Entry, event: ev.WorkerExited) -> None:
+    run = state.runs.get(event.run)
+    if run is None or run.turn != event.turn or run.exited_ms:
+        return
+    lived = Usage(wall_ms=max(entry.at_ms - run.started_ms, 0))
+    silent = run.report is None and not run.question and run.stop is None and not run.turn_due and not run.rewind
+    state.charge(run.item, lived)
+    state.put_run(
+        replace(
+            run,
+            exited_ms=entry.at_ms,
+            turn_spent=run.turn_spent.plus(lived),
+            turn_due=run.turn_due or (silent and run.repeat is not None),
+            lost=silent and run.repeat is None and event.lost,
+        )
+    )
+
+
+def _turn_repeated(state: State, entry: ev.Entry, event: ev.TurnRepeated) -> None:
+    run = state.runs.get(event.run)
+    if run is None or run.turn != event.turn or run.stop is not None:
+        return
+    repeat = Repeat(event.why, event.turn, event.reason, event.not_before_ms)
+    again = (*run.repeats, event.why)
+    state.put_run(replace(run, repeat=repeat, repeats=again, lost=False, turn_due=bool(run.exited_ms)))
+
+
+def _run_flagged(state: State, entry: ev.Entry, event: ev.RunFlagged) -> None:
+    if event.run in state.runs:
+        state.put_run(replace(state.runs[event.run], flag=event.liveness))
+
+
+def _usage_recorded(state: State, entry: ev.Entry, event: ev.UsageRecorded) -> None:
+    run = state.runs.get(event.run)
+    if run is None or run.turn != event.turn:
+        return
+    metered = Usage(event.usage.usd_micros, event.usage.tokens, run.turn_spent.wall_ms)
+    now = run.turn_spent.at_least(metered)
+    state.charge(run.item, now.minus(run.turn_spent))
+    state.put_run(replace(run, turn_spent=now))
+
+
+def _provider_limited(state: State, entry: ev.Entry, event: ev.ProviderLimited) -> None:
+    before = state.windows.get(event.provider)
+    if before is None or before.until_ms < event.until_ms:
+        state.windows[event.provider] = Window(event.until_ms, event.reason)
+
+
+def _breaker_opened(state: State, entry: ev.Entry, event: ev.BreakerOpened) -> None:
+    state.breakers[event.key] = Breaker(event.until_ms, event.reason, event.launch)
+
+
+def _breaker_closed(state: State, entry: ev.Entry, event: ev.BreakerClosed) -> None:
+    state.breakers.pop(event.key, None)
+    state.streaks.pop(event.key, None)
+
+
+def _run_rewound(state: State, entry: ev.Entry, event: ev.RunRewound) -> None:
+    """Forget what the turn came to. A worker that was due may have been started unrecorded: its number is used up."""
+    run = state.runs.get(event.run)
+    if run is None or run.stop is not None:
+        return
+    state.questions.pop(run.question, None)
+    state.put_run(
+        replace(
+            run,
+            rewind=event.commit,
+            turn=run.turn_speaking,
+            turn_due=False,
+            question=QuestionId(""),
+            report=None,
+            evidence=None,
+            verdict=None,
+            accepted_seq=Seq(0),
+            repeat=None,
+            lost=False,
+        )
+    )
+
+
+def _workspace_rewound(state: State, entry: ev.Entry, event: ev.WorkspaceRewound) -> None:
+    run = state.runs.get(event.run)
+    if run is not None and run.rewind == event.commit:
+        repeat = Repeat(Again.rewound, run.turn, "a person put the workspace back to a checkpoint")
+        again = (*run.repeats, Again.rewound)
+        due = run.stop is None
+        state.put_run(replace(run, rewind=Commit(""), repeat=repeat, repeats=again, turn_due=due))
+
+
+def _forbade(state: State, entry: ev.Entry, event: ev.Forbade) -> None:
+    if event.run in state.runs:
+        run = state.runs[event.run]
+        state.put_run(replace(run, forbidden=(*run.forbidden, event.what)))
+
+
+def _run_reported(state: State, entry: ev.Entry, event: ev.RunReported) -> None:
+    if event.run in state.runs:
+        told = replace(state.runs[event.run], report=event.report, reported_ms=entry.at_ms, repeat=None, lost=False)
+        state.put_run(told)
+
+
+def _shown_only(state: State, entry: ev.Entry, event: Any) -> None:
+    """Notes, boards and prunings change nothing that is decided upon."""
+
+
+def _question_asked(state: State, entry: ev.Entry, event: ev.QuestionAsked) -> None:
+    question = event.question
+    state.questions[question.id] = question
+    state.questions_asked += 1
+    if question.run in state.runs:
+        run = state.runs[question.run]
+        state.put_run(
+            replace(run, question=question.id, asked_turn=run.turn_speaking, reported_ms=entry.at_ms, repeat=None)
+        )
+    elif state.landing is not None and question.subject == state.landing.new:
+        state.landing = replace(state.landing, question=question.id)
+
+
+def _question_answered(state: State, entry: ev.Entry, event: ev.QuestionAnswered) -> None:
+    question = state.questions.pop(event.question, None)
+    if question is None:
+        return
+    if question.run in state.runs:
+        state.put_run(replace(state.runs[question.run], question=QuestionId(""), turn_due=True))
+    elif state.landing is not None and state.landing.question == question.id:
+        state.landing = replace(state.landing, question=QuestionId(""))
+
+
+def _question_withdrawn(state: State, entry: ev.Entry, event: ev.QuestionWithdrawn) -> None:
+    question = state.questions.pop(event.question, None)
+    if question is None:
+        return
+    run = state.runs.get(question.run)
+    if run is not None and run.question == question.id:
+        state.put_run(replace(run, question=QuestionId("")))
+    elif state.landing is not None and state.landing.question == question.id:
+        state.landing = replace(state.landing, question=QuestionId(""))
+
+
+def _evidence_recorded(state: State, entry: ev.Entry, event: ev.EvidenceRecorded) -> None:
+    if event.run in state.runs:
+        run = state.runs[event.run]
+        kept = (*(c for c in run.checkpoints if c != event.evidence.commit), event.evidence.commit)
+        state.put_run(replace(run, evidence=event.evidence, checkpoints=kept))
+
+
+def _verdict_given(state: State, entry: ev.Entry, event: ev.VerdictGiven) -> None:
+    if event.run in state.runs:
+        _count_checks(state, state.runs[event.run])
+        if event.verdict.kind is VerdictKind.accepted:
+            for key in (f"kind:{state.runs[event.run].kind}", f"agent:{state.runs[event.run].agent}"):
+                state.streaks.pop(key, None)
+        accepted = event.verdict.kind is VerdictKind.accepted
+        state.put_run(
+            replace(
+                state.runs[event.run],
+                verdict=event.verdict,
+                rejections=state.runs[event.run].rejections + (event.verdict.kind is VerdictKind.rejected),
+                accepted_seq=entry.seq if accepted else Seq(0),
+                turn_due=event.again,
+                report=None if event.again else state.runs[event.run].report,
+            )
+        )
+
+
+def _count_checks(state: State, run: Run) -> None:
+    """Note which checks could not be run to an end, which says more about them than about the candidate."""
+    for result in run.evidence.checks if run.evidence is not None else ():
+        key = f"check:{result.name}"
+        if result.state in (CheckState.crashed, CheckState.timed_out):
+            _lengthen(state, key, run.item)
+        else:
+            state.streaks.pop(key, None)
+
+
+def _lengthen(state: State, key: str, item: str) -> None:
+    """Add an item to a streak of fruitless results; the same item twice is still one."""
+    earlier = [name for name in state.streaks.get(key, ()) if name != item]
+    state.streaks[key] = (*earlier[-(STREAK_MAX - 1) :], item)
+
+
+def _train_tested(state: State, entry: ev.Entry, event: ev.TrainTested) -> None:
+    taken = len(event.runs)
+    if event.passed:
+        state.train_size = min(max(state.train_size, taken) * 2, TRAIN_MEMORY_MAX)
+    elif taken:
+        state.train_size = max(1, taken // 2)
+
+
+def _landing_started(state: State, entry: ev.Entry, event: ev.LandingStarted) -> None:
+    state.landing = Landing(entry.seq, event.runs, event.old, event.new, event.tree)
+    state.touched_runs.update(event.runs)
+
+
+def _landing_abandoned(state: State, entry: ev.Entry, event: ev.LandingAbandoned) -> None:
+    if state.landing is not None and state.landing.new == event.new:
+        state.questions.pop(state.landing.question, None)
+        state.touched_runs.update(state.landing.runs)
+        state.landing = None
+
+
+def _run_landed(state: State, entry: ev.Entry, event: ev.RunLanded) -> None:
+    landing = state.landing
+    if landing is not None:
+        left = tuple(run for run in landing.runs if run != event.run)
+        if not left:
+            state.questions.pop(landing.question, None)
+        state.landing = replace(landing, runs=left) if left else None
+    run = state.drop_run(event.run)
+    if run is not None and run.item in state.items:
+        landed = {"landed": event.commit, "landed_ms": entry.at_ms, "waiting": None}
+        item = replace(state.items[run.item], run=RunId(""), **landed)
+        state.put_item(replace(item, last_end=EndKind.landed, last_reason=""))
+        state.refresh_dependents(run.item)
+
+
+def _stop_requested(state: State, entry: ev.Entry, event: ev.StopRequested) -> None:
+    run = state.runs.get(event.run)
+    if run is not None and run.stop is None:
+        stop = Stop(event.end, event.reason)
+        state.put_run(replace(run, stop=stop, turn_due=False, accepted_seq=Seq(0), repeat=None, lost=False))
+
+
+def _run_ended(state: State, entry: ev.Entry, event: ev.RunEnded) -> None:
+    run = state.drop_run(event.run)
+    if run is None or run.item not in state.items:
+        return
+    item = state.items[run.item]
+    if event.end in FRUITLESS or (event.end is EndKind.rejected and _left_nothing(run)):
+        for key in (f"kind:{run.kind}", f"agent:{run.agent}"):
+            _lengthen(state, key, run.item)
+    if item.spec.kind == PLANNER:
+        _planned(state, run, event)
+    state.put_item(
+        replace(
+            item,
+            finished=event.end is EndKind.finished,
+            terminal=item.terminal or (event.end is EndKind.stalled and Again.hang in run.repeats),
+            run=RunId(""),
+            failures=item.failures + event.counts,
+            cool_until_ms=event.cool_until_ms,
+            stopped=(event.reason or "no reason given") if event.end is EndKind.stopped else item.stopped,
+            last_end=event.end,
+            last_reason=event.reason,
+        )
+    )
+
+
+def _left_nothing(run: Run) -> bool:
+    return run.verdict is not None and run.verdict.rung is Rung.reported
+
+
+def _planned(state: State, run: Run, event: ev.RunEnded) -> None:
+    """Take what a planner run came to: new items speak for themselves, a plain word counts, silence does not."""
+    plan = state.plans.get(state.items[run.item].spec.plan, PlanFacts(""))
+    said = run.report is not None and run.report.source == "worker" and run.report.outcome is Outcome.no_evidence
+    drained = event.end is EndKind.finished and said and not plan.filed
+    quiet = 0 if drained or plan.filed else plan.quiet_replans + 1
+    _change_plan(state, state.items[run.item].spec.plan, drained=drained, quiet_replans=quiet, filed=False)
+
+
+def _supervisor_started(state: State, entry: ev.Entry, event: ev.SupervisorStarted) -> None:
+    """Take over; a night begins unless the one before left without a word, for then its spending goes on."""
+    state.epoch = entry.seq
+    if state.left_in_order or not state.night_ms:
+        state.night_ms = entry.at_ms
+        state.accounts = {key: usage for key, usage in state.accounts.items() if key.startswith("item:")}
+    state.left_in_order = False
+
+
+def _supervisor_stopped(state: State, entry: ev.Entry, event: ev.SupervisorStopped) -> None:
+    state.left_in_order = True
+
+
+_EVOLVE: dict[type, Callable[[State, ev.Entry, Any], None]] = {
+    ev.PlanAdded: _plan_added,
+    ev.PlanPaused: _plan_paused,
+    ev.PlanResumed: _plan_resumed,
+    ev.PlanStopped: _plan_stopped,
+    ev.PlanSteered: _plan_steered,
+    ev.ScheduleSet: _schedule_set,
+    ev.ScheduleFired: _schedule_fired,
+    ev.ScheduleDropped: _schedule_dropped,
+    ev.LeaseGranted: _lease_granted,
+    ev.LeaseExtended: _lease_extended,
+    ev.LeaseEnded: _lease_ended,
+    ev.TurnRepeated: _turn_repeated,
+    ev.RunFlagged: _run_flagged,
+    ev.UsageRecorded: _usage_recorded,
+    ev.ProviderLimited: _provider_limited,
+    ev.BreakerOpened: _breaker_opened,
+    ev.BreakerClosed: _breaker_closed,
+    ev.RunRewound: _run_rewound,
+    ev.WorkspaceRewound: _workspace_rewound,
+    ev.Forbade: _forbade,
+    ev.RunPruned: _shown_only,
+    ev.ItemAdded: _item_added,
+    ev.ItemRevised: _item_revised,
+    ev.ItemWithdrawn: _item_withdrawn,
+    ev.ItemWaited: _item_waited,
+    ev.ItemRetried: _item_retried,
+    ev.RunGranted: _run_granted,
+    ev.LeasesRenewed: _leases_renewed,
+    ev.WorkerStarted: _worker_started,
+    ev.WorkerExited: _worker_exited,
+    ev.RunReported: _run_reported,
+    ev.NoteAdded: _shown_only,
+    ev.TodosSet: _shown_only,
+    ev.QuestionAsked: _question_asked,
+    ev.QuestionAnswered: _question_answered,
+    ev.QuestionWithdrawn: _question_withdrawn,
+    ev.EvidenceRecorded: _evidence_recorded,
+    ev.VerdictGiven: _verdict_given,
+    ev.TrainTested: _train_tested,
+    ev.LandingStarted: _landing_started,
+    ev.LandingAbandoned: _landing_abandoned,
+    ev.RunLanded: _run_landed,
+    ev.StopRequested: _stop_requested,
+    ev.RunEnded: _run_ended,
+    ev.SupervisorStarted: _supervisor_started,
+    ev.SupervisorStopped: _supervisor_stopped,
+}

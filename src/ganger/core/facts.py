@@ -1,0 +1,258 @@
+"""What state is made of: the facts about items, live runs, leases, plans and whatever is open, as frozen values.
+
+Statuses are not stored: they are derived from these facts, see `core.lifecycle`.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from ganger.core.ids import Commit, ItemId, LeaseId, PlanId, QuestionId, RunId, Seq
+from ganger.core.model import (
+    NOTHING,
+    Again,
+    EndKind,
+    Evidence,
+    Hold,
+    ItemSpec,
+    Lease,
+    Liveness,
+    Question,
+    RefusalCode,
+    Report,
+    Usage,
+    Verdict,
+    WorkerId,
+)
+
+TRAIN_MEMORY_MAX = 64
+
+
+class Stop(Struct, frozen=True, gc=False):
+    """That a run is to end, and how."""
+
+    end: EndKind
+    reason: str
+
+
+class Repeat(Struct, frozen=True, gc=False):
+    """That a run gets another turn although its worker did not report."""
+
+    why: Again
+    turn: int
+    """The turn that is repeated."""
+    reason: str
+    not_before_ms: int = 0
+
+
+class Run(Struct, frozen=True, gc=False):
+    """The facts about a live run. Its status is derived, see `lifecycle.run_status`."""
+
+    id: RunId
+    item: ItemId
+    attempt: int
+    base: Commit
+    agent: str
+    lease: Lease
+    granted_ms: int
+    turn: int = 0
+    """Turns started; 0 before the first worker."""
+    turn_due: bool = True
+    """Whether a worker is to be started for turn `turn + 1`."""
+    worker: WorkerId | None = None
+    """The process of the last turn, living or not."""
+    started_ms: int = 0
+    """When that process was recorded."""
+    exited_ms: int = 0
+    """When it was recorded to be gone; 0 while it may live."""
+    report: Report | None = None
+    reported_ms: int = 0
+    question: QuestionId = QuestionId("")
+    """The open question it waits for; empty for none."""
+    asked_turn: int = 0
+    """The last turn that ended with a question; 0 for none."""
+    evidence: Evidence | None = None
+    verdict: Verdict | None = None
+    rejections: int = 0
+    """Verdicts against it so far."""
+    accepted_seq: Seq = Seq(0)
+    """Place in the queue for the train; 0 until accepted."""
+    stop: Stop | None = None
+    kind: str = ""
+    depth: int = 0
+    reserved: Usage = NOTHING
+    """The most it may spend; a figure of 0 is one without a limit."""
+    spent: Usage = NOTHING
+    """By its turns before the last one; with `turn_spent` all of it."""
+    turn_spent: Usage = NOTHING
+    """Metered in the last turn so far."""
+    permit_ms: int = 0
+    """Its first worker must be started before this instant; 0: no such limit."""
+    repeat: Repeat | None = None
+    """That its last turn is done over; None once the next one has begun, or its worker has spoken after all."""
+    repeats: tuple[Again, ...] = ()
+    """Why turns were repeated so far."""
+    lost: bool = False
+    """Whether its worker vanished without a word, and nobody has yet looked at what is left."""
+    flag: Liveness | None = None
+    """The last recorded liveness."""
+    rewind: Commit = Commit("")
+    """The checkpoint its workspace is to be put back to; empty when it is not."""
+    checkpoints: tuple[Commit, ...] = ()
+    """Commits of its earlier turns that ganger keeps; its base is one as well."""
+    forbidden: tuple[str, ...] = ()
+    """Requests that its worker may not make and made."""
+
+    @property
+    def spent_in_all(self) -> Usage:
+        """What it has spent."""
+        return self.spent.plus(self.turn_spent)
+
+    @property
+    def outstanding(self) -> Usage:
+        """What is reserved for it and not spent yet."""
+        return self.reserved.minus(self.spent_in_all)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether it takes up a worker's room: one lives, or is owed to it since it was born."""
+        return self.has_worker or (self.turn_due and not self.turn)
+
+    @property
+    def has_worker(self) -> bool:
+        """Whether a worker was started and is not yet recorded as gone."""
+        return self.worker is not None and not self.exited_ms
+
+    @property
+    def turn_speaking(self) -> int:
+        """The turn whose worker may speak: one that is due may have been started without that being recorded yet."""
+        return self.turn + (self.turn_due and not self.has_worker)
+
+
+class Item(Struct, frozen=True, gc=False):
+    """The facts about an item. Its status is derived, see `lifecycle.item_status`."""
+
+    spec: ItemSpec
+    seq: Seq
+    """Where it was added; the order among equals."""
+    attempts: int = 0
+    """Runs granted so far; their numbers are never used again."""
+    failures: int = 0
+    """Runs that ended and count against `attempts_max`."""
+    cool_until_ms: int = 0
+    run: RunId = RunId("")
+    landed: Commit = Commit("")
+    landed_ms: int = 0
+    withdrawn: bool = False
+    """Its plan has it no longer; its numbers stay taken."""
+    stopped: str = ""
+    """Why a person stopped it; empty when nobody did."""
+    hold: Hold | None = None
+    last_end: EndKind | None = None
+    last_reason: str = ""
+    waiting: tuple[RefusalCode, str] | None = None
+    """The last recorded reason and holder that kept it from being admitted."""
+    again_ms: int = 0
+    """Before this instant it is not asked about again."""
+    finished: bool = False
+    """Whether it was asked for no change, and has reported."""
+    terminal: bool = False
+    """Whether it was given up although attempts are left: a worker hung twice on the identical brief."""
+
+    @property
+    def given_up(self) -> bool:
+        """Whether it has used up its attempts."""
+        return (self.failures >= self.spec.attempts_max or self.terminal) and not (
+            self.landed or self.finished or self.run
+        )
+
+
+class Landing(Struct, frozen=True, gc=False):
+    """A landing that was allowed and is not yet recorded as done."""
+
+    seq: Seq
+    runs: tuple[RunId, ...]
+    old: Commit
+    new: Commit
+    tree: Commit
+    question: QuestionId = QuestionId("")
+    """What it waits for; empty when it may go on."""
+
+
+class HeldLease(Struct, frozen=True, gc=False):
+    """A lease that belongs to no run: somebody whom ganger did not start holds it."""
+
+    id: LeaseId
+    holder: str
+    lease: Lease
+
+
+class PlanFacts(Struct, frozen=True, gc=False):
+    """The facts about a plan."""
+
+    digest: str
+    path: str = ""
+    paused: bool = False
+    stopped: str = ""
+    """Why a person stopped it; empty when nobody did."""
+    steer: str = ""
+    """The direction that a person gave all later turns."""
+    still_open: tuple[ItemId, ...] = ()
+    """Items that its tracker calls open."""
+    unreadable: int = 0
+    """How much of its source could not be made items."""
+    replans: int = 0
+    """Planner runs asked for so far; their numbers are never used again."""
+    quiet_replans: int = 0
+    """The last ones in a row that said nothing."""
+    filed: bool = False
+    """Whether the planner run under way has filed an item."""
+    drained: bool = False
+    """Whether the planner said, since the last new item, that there is nothing more to do."""
+
+
+class Breaker(Struct, frozen=True, gc=False):
+    """Something that is not tried because it failed so often in a row."""
+
+    until_ms: int
+    reason: str
+    launch: bool = False
+
+
+class Window(Struct, frozen=True, gc=False):
+    """A provider that refuses its agents until then."""
+
+    until_ms: int
+    reason: str
+
+
+class Schedule(Struct, frozen=True, gc=False):
+    """A plan file that is read again at set times."""
+
+    path: str
+    every_ms: int
+    next_ms: int
+
+
+class Snapshot(Struct):
+    """The stored form of a state at one position."""
+
+    items: list[Item] = []
+    runs: list[Run] = []
+    questions: list[Question] = []
+    plans: dict[PlanId, PlanFacts] = {}
+    held: list[HeldLease] = []
+    accounts: dict[str, Usage] = {}
+    streaks: dict[str, tuple[str, ...]] = {}
+    breakers: dict[str, Breaker] = {}
+    windows: dict[str, Window] = {}
+    schedules: dict[str, Schedule] = {}
+    epoch: Seq = Seq(0)
+    night_ms: int = 0
+    left_in_order: bool = True
+    granted: int = 0
+    landing: Landing | None = None
+    questions_asked: int = 0
+    train_size: int = TRAIN_MEMORY_MAX
+    seq: Seq = Seq(0)
+    at_ms: int = 0

@@ -1,0 +1,36 @@
+"""When a provider lets its agents work: windows known from the agents' own output, starts spread out after them.
+
+Nothing is started outside the allowed hours, and those that waited for one provider start one after the other.
+"""
+
+from __future__ import annotations
+
+from ganger.core.hours import hours_open_ms
+from ganger.core.model import Again, Refusal, RefusalCode
+from ganger.core.policy import Policy
+from ganger.core.state import State
+
+
+def window_refusal(state: State, agent: str, now_ms: int, policy: Policy) -> Refusal | None:
+    """Refuse while the agent's provider is known to refuse."""
+    provider = policy.provider(agent)
+    window = state.windows.get(provider)
+    if window is None or window.until_ms <= now_ms:
+        return None
+    reason = f"provider {provider} has reached its limit: {window.reason}"
+    return Refusal(RefusalCode.provider_limit, reason, holder=provider, again_ms=window.until_ms)
+
+
+def resume_ms(state: State, agent: str, until_ms: int, now_ms: int, policy: Policy) -> int:
+    """When a run that met with its provider's limit may start its next turn.
+
+    That is when the window opens, within the allowed hours, and some time after each run that waits for it already.
+    """
+    provider = policy.provider(agent)
+    waiting = sum(
+        1
+        for run in state.runs.values()
+        if run.repeat is not None and run.repeat.why is Again.limited and policy.provider(run.agent) == provider
+    )
+    opens_ms = hours_open_ms(max(until_ms, now_ms), policy)
+    return hours_open_ms(opens_ms + waiting * policy.stagger_ms, policy)

@@ -1,0 +1,207 @@
+"""What entries about runs write into the tables: turns, questions, evidence, batches, landings, rewinds, prunings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import apsw
+
+from ganger.core import events as ev
+from ganger.core.model import EndKind
+from ganger.journal.project_plans import text
+
+
+def _run_granted(db: apsw.Connection, entry: ev.Entry, event: ev.RunGranted) -> None:
+    db.execute(
+        "INSERT INTO runs (id,item,attempt,token,agent,base,scope,status,turn,granted_ms,expires_ms,kind,lane,mode,"
+        "alone,depth,permit_ms,forced_by,reserved) VALUES (?,?,?,?,?,?,?,'starting',0,?,?,?,?,?,?,?,?,?,?)",
+        (
+            *(event.run, event.item, event.attempt, entry.seq, event.agent, event.base, text(event.scope)),
+            *(entry.at_ms, event.expires_ms, event.kind, event.lane, event.mode.value, event.alone, event.depth),
+            *(event.permit_ms, event.forced_by, text(event.reserved)),
+        ),
+    )
+
+
+def _worker_started(db: apsw.Connection, entry: ev.Entry, event: ev.WorkerStarted) -> None:
+    db.execute(
+        "INSERT INTO turns (run,turn,pid,started_ms) VALUES (?,?,?,?) ON CONFLICT (run,turn) DO NOTHING",
+        (event.run, event.turn, event.worker.pid, entry.at_ms),
+    )
+
+
+def _worker_exited(db: apsw.Connection, entry: ev.Entry, event: ev.WorkerExited) -> None:
+    db.execute(
+        "UPDATE turns SET exited_ms=?, code=?, signal=?, cpu_ms=?, lost=?, wall_ms=max(0, ?-started_ms)"
+        " WHERE run=? AND turn=?",
+        (
+            *(entry.at_ms, event.code, event.signal, event.cpu_ms, event.lost, entry.at_ms),
+            *(event.run, event.turn),
+        ),
+    )
+
+
+def _usage_recorded(db: apsw.Connection, entry: ev.Entry, event: ev.UsageRecorded) -> None:
+    """Keep the largest of each figure: a record that comes late takes nothing back."""
+    db.execute(
+        "UPDATE turns SET usd_micros=max(usd_micros,?), tokens=max(tokens,?) WHERE run=? AND turn=?",
+        (event.usage.usd_micros, event.usage.tokens, event.run, event.turn),
+    )
+
+
+def _turn_repeated(db: apsw.Connection, entry: ev.Entry, event: ev.TurnRepeated) -> None:
+    db.execute(
+        "INSERT INTO repeats VALUES (?,?,?,?,?,?,?)",
+        (entry.seq, entry.at_ms, event.run, event.turn, event.why.value, event.reason, event.not_before_ms),
+    )
+
+
+def _run_flagged(db: apsw.Connection, entry: ev.Entry, event: ev.RunFlagged) -> None:
+    db.execute("UPDATE runs SET liveness_reason=?, flagged_ms=? WHERE id=?", (event.reason, entry.at_ms, event.run))
+
+
+def _run_rewound(db: apsw.Connection, entry: ev.Entry, event: ev.RunRewound) -> None:
+    db.execute(
+        "INSERT INTO rewinds (seq,at_ms,run,checkpoint,note,by) VALUES (?,?,?,?,?,?)",
+        (entry.seq, entry.at_ms, event.run, event.commit, event.note, event.by),
+    )
+
+
+def _workspace_rewound(db: apsw.Connection, entry: ev.Entry, event: ev.WorkspaceRewound) -> None:
+    db.execute(
+        "UPDATE rewinds SET done_ms=? WHERE run=? AND checkpoint=? AND done_ms=0",
+        (entry.at_ms, event.run, event.commit),
+    )
+
+
+def _run_pruned(db: apsw.Connection, entry: ev.Entry, event: ev.RunPruned) -> None:
+    db.execute(
+        "INSERT INTO prunings VALUES (?,?,?,?,?)",
+        (entry.seq, entry.at_ms, event.run, text(event.classes), event.unreviewed),
+    )
+
+
+def _run_reported(db: apsw.Connection, entry: ev.Entry, event: ev.RunReported) -> None:
+    db.execute(
+        "UPDATE turns SET reported_ms=?, report=? WHERE run=? AND turn=?",
+        (entry.at_ms, text(event.report), event.run, event.turn),
+    )
+
+
+def _note_added(db: apsw.Connection, entry: ev.Entry, event: ev.NoteAdded) -> None:
+    db.execute("UPDATE runs SET note=? WHERE id=?", (event.text, event.run))
+
+
+def _todos_set(db: apsw.Connection, entry: ev.Entry, event: ev.TodosSet) -> None:
+    db.execute("UPDATE runs SET todos=? WHERE id=?", (text(event.todos), event.run))
+
+
+def _question_asked(db: apsw.Connection, entry: ev.Entry, event: ev.QuestionAsked) -> None:
+    asked = event.question
+    db.execute(
+        "INSERT INTO questions (id,kind,text,options,recommend,risk,run,item,subject,asked_ms,state)"
+        " VALUES (?,?,?,?,?,?,?,?,?,?,'open')",
+        (
+            *(asked.id, asked.kind.value, asked.text, text(asked.options), asked.recommend, asked.risk),
+            *(asked.run, asked.item, asked.subject, entry.at_ms),
+        ),
+    )
+
+
+def _question_answered(db: apsw.Connection, entry: ev.Entry, event: ev.QuestionAnswered) -> None:
+    db.execute(
+        "UPDATE questions SET state='answered', choice=?, by=?, closed_ms=? WHERE id=?",
+        (event.choice, event.by, entry.at_ms, event.question),
+    )
+
+
+def _question_withdrawn(db: apsw.Connection, entry: ev.Entry, event: ev.QuestionWithdrawn) -> None:
+    db.execute(
+        "UPDATE questions SET state='withdrawn', choice=?, closed_ms=? WHERE id=?",
+        (event.reason, entry.at_ms, event.question),
+    )
+
+
+def _evidence_recorded(db: apsw.Connection, entry: ev.Entry, event: ev.EvidenceRecorded) -> None:
+    db.execute(
+        "UPDATE turns SET judged_ms=?, evidence=? WHERE run=? AND turn=?",
+        (entry.at_ms, text(event.evidence), event.run, event.turn),
+    )
+
+
+def _verdict_given(db: apsw.Connection, entry: ev.Entry, event: ev.VerdictGiven) -> None:
+    db.execute(
+        "UPDATE turns SET verdict=? WHERE run=? AND turn=(SELECT turn FROM runs WHERE id=?)",
+        (text(event.verdict), event.run, event.run),
+    )
+
+
+def _train_tested(db: apsw.Connection, entry: ev.Entry, event: ev.TrainTested) -> None:
+    db.execute(
+        "INSERT INTO trains (seq,at_ms,runs,old,new,tree,passed,checks,conflicts,took_ms) VALUES (?,?,?,?,?,?,?,?,?,?)",
+        (
+            *(entry.seq, entry.at_ms, text(event.runs), event.old, event.commit, event.tree, event.passed),
+            *(text(event.checks), text(event.conflicts), event.took_ms),
+        ),
+    )
+
+
+def _landing_abandoned(db: apsw.Connection, entry: ev.Entry, event: ev.LandingAbandoned) -> None:
+    db.execute("UPDATE trains SET reason=? WHERE new=? AND landed_ms=0", (event.reason, event.new))
+    _close_landing_questions(db, entry, event.new, event.reason)
+
+
+def _close_landing_questions(db: apsw.Connection, entry: ev.Entry, commit: str, why: str) -> None:
+    db.execute(
+        "UPDATE questions SET state='withdrawn', choice=?, closed_ms=? WHERE state='open' AND subject=? AND run=''",
+        (why, entry.at_ms, commit),
+    )
+
+
+def _run_landed(db: apsw.Connection, entry: ev.Entry, event: ev.RunLanded) -> None:
+    db.execute(
+        "UPDATE runs SET status='landed', ending='landed', landed=?, ended_ms=?, ended_seq=? WHERE id=?",
+        (event.commit, entry.at_ms, entry.seq, event.run),
+    )
+    db.execute("UPDATE trains SET landed_ms=? WHERE new=? AND landed_ms=0", (entry.at_ms, event.commit))
+    _close_landing_questions(db, entry, event.commit, EndKind.landed.value)
+
+
+def _run_ended(db: apsw.Connection, entry: ev.Entry, event: ev.RunEnded) -> None:
+    db.execute(
+        "UPDATE runs SET status=?, ending=?, reason=?, counts=?, ended_ms=?, ended_seq=?, kept=? WHERE id=?",
+        (
+            *(event.end.value, event.end.value, event.reason, event.counts, entry.at_ms, entry.seq),
+            *(text(event.kept), event.run),
+        ),
+    )
+    db.execute(
+        "UPDATE questions SET state='withdrawn', choice=?, closed_ms=? WHERE state='open' AND run=?",
+        (event.reason, entry.at_ms, event.run),
+    )
+
+
+PROJECT: dict[type, Callable[[apsw.Connection, ev.Entry, Any], None]] = {
+    ev.RunGranted: _run_granted,
+    ev.WorkerStarted: _worker_started,
+    ev.WorkerExited: _worker_exited,
+    ev.UsageRecorded: _usage_recorded,
+    ev.TurnRepeated: _turn_repeated,
+    ev.RunFlagged: _run_flagged,
+    ev.RunRewound: _run_rewound,
+    ev.WorkspaceRewound: _workspace_rewound,
+    ev.RunPruned: _run_pruned,
+    ev.RunReported: _run_reported,
+    ev.NoteAdded: _note_added,
+    ev.TodosSet: _todos_set,
+    ev.QuestionAsked: _question_asked,
+    ev.QuestionAnswered: _question_answered,
+    ev.QuestionWithdrawn: _question_withdrawn,
+    ev.EvidenceRecorded: _evidence_recorded,
+    ev.VerdictGiven: _verdict_given,
+    ev.TrainTested: _train_tested,
+    ev.LandingAbandoned: _landing_abandoned,
+    ev.RunLanded: _run_landed,
+    ev.RunEnded: _run_ended,
+}

@@ -1,0 +1,164 @@
+"""What each entry of the journal says, in a line."""
+
+from __future__ import annotations
+
+from ganger.core import events as ev
+from ganger.core.model import Usage, VerdictKind
+from ganger.report.wording import duration, named
+
+
+def in_words(event: ev.Event) -> str:
+    """Say in one line what happened; whatever agents wrote stands in it as it is, so print it through `safe`."""
+    if isinstance(event, _OF_PLANS):
+        return _plan(event)
+    if isinstance(event, _OF_THE_FLEET):
+        return _fleet(event)
+    return _run(event)
+
+
+_OF_PLANS = (
+    *(ev.PlanAdded, ev.PlanPaused, ev.PlanResumed, ev.PlanStopped, ev.PlanSteered),
+    *(ev.ScheduleSet, ev.ScheduleFired, ev.ScheduleDropped),
+    *(ev.ItemAdded, ev.ItemRevised, ev.ItemWithdrawn, ev.ItemWaited, ev.ItemRetried),
+)
+_OF_THE_FLEET = (
+    *(ev.LeaseGranted, ev.LeaseExtended, ev.LeaseEnded, ev.LeasesRenewed, ev.ProviderLimited),
+    *(ev.BreakerOpened, ev.BreakerClosed, ev.Forbade, ev.SupervisorStarted, ev.SupervisorStopped),
+    *(ev.TrainTested, ev.LandingStarted, ev.LandingAbandoned),
+)
+
+
+def _plan(event: ev.Event) -> str:
+    match event:
+        case ev.PlanAdded():
+            missed = f", {len(event.unreadable)} of it unreadable" if event.unreadable else ""
+            return f"plan {event.plan}: {event.title}{missed}"
+        case ev.PlanPaused():
+            return f"plan {event.plan} paused"
+        case ev.PlanResumed():
+            return f"plan {event.plan} resumed"
+        case ev.PlanStopped():
+            return f"plan {event.plan} stopped: {event.reason}"
+        case ev.PlanSteered():
+            return f"plan {event.plan} steered: {event.text}" if event.text else f"plan {event.plan} steered no more"
+        case ev.ScheduleSet():
+            return f"schedule {event.name} reads {event.path}"
+        case ev.ScheduleFired():
+            return f"schedule {event.name}: {event.outcome}"
+        case ev.ScheduleDropped():
+            return f"schedule {event.name} dropped"
+        case ev.ItemAdded():
+            by = f", filed by a worker on {event.spec.parent}" if event.spec.parent else ""
+            return f"item {event.spec.id} added: {event.spec.title}{by}"
+        case ev.ItemRevised():
+            return f"item {event.spec.id} revised"
+        case ev.ItemWithdrawn():
+            return f"item {event.item} withdrawn"
+        case ev.ItemWaited():
+            return f"{event.item} must wait: {event.reason}"
+        case _:
+            assert isinstance(event, ev.ItemRetried)
+            return f"{event.item} is offered again"
+
+
+def _fleet(event: ev.Event) -> str:
+    match event:
+        case ev.LeaseGranted():
+            what = f"lane {event.lane}" if event.lane else named(event.scope)
+            return f"{event.holder} holds {what}{_forced(event.forced_by)}"
+        case ev.LeaseExtended():
+            return f"{event.lease} extended"
+        case ev.LeaseEnded():
+            return f"{event.lease} ended: {event.reason}"
+        case ev.LeasesRenewed():
+            return f"leases renewed: {named([run for run, _ in event.until])}"
+        case ev.ProviderLimited():
+            return f"provider {event.provider} refuses: {event.reason}"
+        case ev.BreakerOpened():
+            return f"{event.key} is not tried for a while: {event.reason}"
+        case ev.BreakerClosed():
+            return f"{event.key} is tried again"
+        case ev.Forbade():
+            return f"{event.actor} asked for {event.what}: {event.reason}"
+        case ev.SupervisorStarted():
+            return f"supervisor {event.pid} on {event.host} took over"
+        case ev.SupervisorStopped():
+            return f"supervisor {event.pid} left: {event.reason}"
+        case ev.TrainTested():
+            left_out = f"; {named([run for run, _ in event.conflicts])} left out" if event.conflicts else ""
+            how = "passed" if event.passed else "failed"
+            return f"train of {named(event.runs) or 'nothing'} {how}: {event.commit[:12]} on {event.old[:12]}{left_out}"
+        case ev.LandingStarted():
+            return f"landing of {named(event.runs)} started: {event.old[:12]} to {event.new[:12]}"
+        case _:
+            assert isinstance(event, ev.LandingAbandoned)
+            return f"landing of {event.new[:12]} abandoned: {event.reason}"
+
+
+def _run(event: ev.Event) -> str:
+    match event:
+        case ev.RunGranted():
+            what = f"lane {event.lane}" if event.lane else named(event.scope)
+            return f"{event.run} granted {what} on {event.base[:12]}{_forced(event.forced_by)}"
+        case ev.WorkerStarted():
+            return f"{event.run} turn {event.turn}: worker started, pid {event.worker.pid}"
+        case ev.WorkerExited():
+            return f"{event.run} turn {event.turn}: worker {_ended(event)}"
+        case ev.TurnRepeated():
+            return f"{event.run} turn {event.turn} is done over ({event.why.value}): {event.reason}"
+        case ev.RunFlagged():
+            return f"{event.run} is {event.liveness.value}: {event.reason}"
+        case ev.UsageRecorded():
+            return f"{event.run} turn {event.turn} spent {spent(event.usage)}"
+        case ev.RunRewound():
+            return f"{event.run} put back to {event.commit[:12]} by {event.by}: {event.note}"
+        case ev.WorkspaceRewound():
+            return f"{event.run}: its workspace holds {event.commit[:12]} again"
+        case ev.RunPruned():
+            unseen = ", unseen by anybody" if event.unreviewed else ""
+            return f"{event.run}: {named(event.classes)} pruned{unseen}"
+        case ev.RunReported():
+            said = event.report.kind.value if event.report.source == "worker" else "nothing and ended well"
+            return f"{event.run} says {said}" + (f": {event.report.summary}" if event.report.summary else "")
+        case ev.NoteAdded():
+            return f"{event.run} notes: {event.text}"
+        case ev.TodosSet():
+            return f"{event.run}: {sum(t.state == 'completed' for t in event.todos)} of {len(event.todos)} todos done"
+        case ev.QuestionAsked():
+            return f"{event.question.id}: {event.question.text}"
+        case ev.QuestionAnswered():
+            return f"{event.question} answered by {event.by}: {event.choice}"
+        case ev.QuestionWithdrawn():
+            return f"{event.question} withdrawn: {event.reason}"
+        case ev.EvidenceRecorded():
+            changed = named(event.evidence.changed) or "nothing"
+            return f"{event.run} turn {event.turn}: candidate {event.evidence.commit[:12]} changes {changed}"
+        case ev.VerdictGiven():
+            if event.verdict.kind is VerdictKind.accepted:
+                return f"{event.run} accepted: {event.verdict.rung.label}"
+            return f"{event.run} {event.verdict.kind.value}: {'; '.join(event.verdict.reasons)}"
+        case ev.RunLanded():
+            return f"{event.run} landed as {event.commit[:12]}"
+        case ev.StopRequested():
+            return f"{event.run} is to end ({event.end.value}): {event.reason}"
+        case _:
+            assert isinstance(event, ev.RunEnded)
+            return f"{event.run} ended {event.end.value}: {event.reason}"
+
+
+def _forced(by: str) -> str:
+    return f", forced by {by}" if by else ""
+
+
+def _ended(event: ev.WorkerExited) -> str:
+    if event.lost:
+        return "vanished"
+    return f"killed by signal {event.signal}" if event.signal is not None else f"exited with {event.code}"
+
+
+def spent(usage: Usage) -> str:
+    """An amount of money, tokens and time, as far as there is any."""
+    parts = [f"{usage.usd_micros / 1e6:.2f} USD"] if usage.usd_micros else []
+    parts += [f"{usage.tokens:,} tokens"] if usage.tokens else []
+    parts += [duration(usage.wall_ms)] if usage.wall_ms else []
+    return named(parts) or "nothing"

@@ -1,0 +1,207 @@
+"""The tables of `ganger.toml` that carry names: checks, predicates, agents, lanes, kinds and budgets of plans."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from msgspec import Struct
+
+from ganger.core.ids import name_fault
+from ganger.core.model import Budget, Check, Kind, Lane
+from ganger.core.patterns import PathRules, scope_fault
+from ganger.plans import values
+from ganger.plans.checks import CHECK_DEFAULT_MS, CHECK_MS
+from ganger.plans.items import TOKENS, USD_MICROS_MIN
+from ganger.plans.values import DURATION_MAX_MS, SECOND_MS, USD_MICROS, Unfit, duration, flag, integer, usd
+from ganger.plans.wording import listed, nearest, shown
+from ganger.service.layers import Key, Layers
+
+WORKERS = (1, 1_000)
+PREDICATE_MS = (10, 60_000)
+PREDICATE_DEFAULT_MS = 2_000
+PRICES_USD_MICROS = (0, 10_000 * USD_MICROS)
+WALL_MS = (SECOND_MS, DURATION_MAX_MS)
+AUTOPICK = "autopick"
+FREE, REPORTED = "free", "reported"
+
+Price = tuple[int, int]
+"""Millionths of a US dollar for a million tokens: of input, and of output."""
+
+
+class Agent(Struct, frozen=True):
+    """An `[agents.NAME]` table."""
+
+    name: str
+    driver: str
+    settings: Mapping[str, str]
+    """Everything that is the driver's; what it means is up to the driver."""
+    price: Price | str = ""
+    """What its tokens cost; `reported` when it says so itself, empty when nobody knows."""
+    provider: str = ""
+    """Whose limits bind it; empty: it is a provider of its own."""
+
+
+class Predicate(NamedTuple):
+    """A program that can refuse a run, and nothing else."""
+
+    name: str
+    argv: tuple[str, ...]
+    timeout_ms: int
+
+
+def read_checks(layers: Layers) -> dict[str, Check]:
+    """Read `[checks.NAME]`."""
+    found = _commands(layers, "checks", CHECK_MS, 'as in run = "python -m pytest -q"')
+    return {name: Check(name, argv, timeout_ms or CHECK_DEFAULT_MS) for name, argv, timeout_ms in found}
+
+
+def read_predicates(layers: Layers) -> tuple[Predicate, ...]:
+    """Read `[predicates.NAME]`, in the order of the files."""
+    found = _commands(layers, "predicates", PREDICATE_MS, 'as in run = "scripts/may-start"')
+    return tuple(Predicate(name, argv, timeout_ms or PREDICATE_DEFAULT_MS) for name, argv, timeout_ms in found)
+
+
+def _commands(
+    layers: Layers, section: str, bounds_ms: tuple[int, int], hint: str
+) -> list[tuple[str, tuple[str, ...], int | None]]:
+    found = []
+    for name in layers.tables(section):
+        key = (section, name)
+        argv = layers.take_from_files((*key, "run"), values.command)
+        timeout_ms = layers.take_from_files((*key, "timeout"), duration(*bounds_ms))
+        _require(layers, key, "run", hint)
+        if argv:
+            found.append((name, argv, timeout_ms))
+    return found
+
+
+def read_agents(layers: Layers) -> dict[str, Agent]:
+    """Read `[agents.NAME]`: `driver`, `price` and `provider` are ours, all else the driver's."""
+    agents = {}
+    for name, keys in layers.tables("agents").items():
+        key = ("agents", name)
+        driver = layers.take_from_files((*key, "driver"), values.name)
+        price = layers.take_from_files((*key, "price"), _price)
+        provider = layers.take_from_files((*key, "provider"), values.name)
+        _require(layers, key, "driver", 'as in driver = "command"')
+        settings = {}
+        for setting in keys:
+            if setting not in ("driver", "price", "provider"):
+                settings[setting] = layers.take_from_files((*key, setting), values.passable) or ""
+        if driver:
+            agents[name] = Agent(name, driver, settings, price or "", provider or "")
+    return agents
+
+
+def _price(value: object) -> Price | str:
+    hint = 'write "free", "reported", or { input = 3.0, output = 15.0 }, in US dollars for a million tokens'
+    if isinstance(value, str):
+        if value == FREE:
+            return (0, 0)
+        if value != REPORTED:
+            raise Unfit(f"cannot be {shown(value)}", nearest(value, (FREE, REPORTED)) or hint)
+        return REPORTED
+    if not isinstance(value, dict) or set(value) != {"input", "output"}:
+        raise Unfit(f"cannot be {shown(value)}", hint)
+    amounts = []
+    for part in ("input", "output"):
+        try:
+            amounts.append(usd(*PRICES_USD_MICROS)(value[part]))
+        except Unfit as unfit:
+            raise Unfit(f"`{part}` {unfit.message}", unfit.hint) from None
+    return (amounts[0], amounts[1])
+
+
+def read_lanes(layers: Layers) -> tuple[Lane, ...]:
+    """Read `[lanes.NAME]`, in the order of the files."""
+    lanes = []
+    for name in layers.tables("lanes"):
+        key = ("lanes", name)
+        if name == AUTOPICK:
+            continue
+        paths = layers.take_from_files((*key, "paths"), _lane_paths)
+        exclusive = layers.take_from_files((*key, "exclusive"), flag) or False
+        workers_max = layers.take_from_files((*key, "workers_max"), integer(*WORKERS))
+        _require(layers, key, "paths", 'as in paths = ["src/auth/**"]')
+        if paths:
+            lanes.append(Lane(name, paths, exclusive, workers_max))
+    return tuple(lanes)
+
+
+def _lane_paths(value: object) -> tuple[str, ...]:
+    if value == []:
+        raise Unfit("is empty: nothing could be changed in it", '["**"] is everything')
+    return patterns(value)
+
+
+def read_autopick(layers: Layers, lanes: tuple[Lane, ...]) -> tuple[str, ...]:
+    """Read `lanes.autopick`: names of lanes, best first."""
+    known = {lane.name: lane for lane in lanes}
+
+    def parse(value: object) -> tuple[str, ...]:
+        names = values.texts(value)
+        for at, name in enumerate(names):
+            if name not in known:
+                raise Unfit(
+                    f"names no lane: {shown(name)}", nearest(name, known) or f"known: {listed(known) or 'none'}"
+                )
+            if name in names[:at]:
+                raise Unfit(f"names {shown(name)} twice")
+        return names
+
+    return layers.take_from_files(("lanes", AUTOPICK), parse) or ()
+
+
+def read_kinds(layers: Layers) -> tuple[Kind, ...]:
+    """Read `[kinds.NAME]`."""
+    kinds = []
+    for name in layers.tables("kinds"):
+        workers_max = layers.take_from_files(("kinds", name, "workers_max"), integer(*WORKERS))
+        _require_name(layers, ("kinds", name))
+        kinds.append(Kind(name, workers_max))
+    return tuple(kinds)
+
+
+def read_budget(layers: Layers, key: Key, wall: bool = True) -> Budget:
+    """Read the limits of money, tokens and, unless `wall_max` means something else there, time."""
+    return Budget(
+        layers.take_limit((*key, "usd_max"), usd(USD_MICROS_MIN)),
+        layers.take_limit((*key, "tokens_max"), integer(*TOKENS)),
+        layers.take_limit((*key, "wall_max"), duration(*WALL_MS)) if wall else None,
+    )
+
+
+def read_plan_budgets(layers: Layers) -> tuple[tuple[str, Budget], ...]:
+    """Read `[budget.plans.NAME]`; plans of that name need not be there yet."""
+    budgets = []
+    for name in layers.tables("budget", "plans"):
+        key = ("budget", "plans", name)
+        usd_micros = layers.take_from_files((*key, "usd_max"), usd(USD_MICROS_MIN))
+        tokens = layers.take_from_files((*key, "tokens_max"), integer(*TOKENS))
+        wall_ms = layers.take_from_files((*key, "wall_max"), duration(*WALL_MS))
+        _require_name(layers, key)
+        budgets.append((name, Budget(usd_micros, tokens, wall_ms)))
+    return tuple(budgets)
+
+
+def patterns(value: object) -> tuple[str, ...]:
+    """Take a list of patterns."""
+    found = values.texts(value)
+    for pattern in found:
+        # Which names the file system takes for equal makes no difference to whether a pattern is one.
+        if fault := scope_fault(pattern, PathRules()):
+            raise Unfit(f"holds a pattern that cannot be used: {fault}")
+    return found
+
+
+def _require(layers: Layers, key: Key, inner: str, hint: str) -> None:
+    """Record a table whose name is no name, or that lacks a key it must have."""
+    _require_name(layers, key)
+    if all(layer.get((*key, inner)) is None for layer in layers.files):
+        layers.error((key,), f"has no `{inner}`", hint)
+
+
+def _require_name(layers: Layers, key: Key) -> None:
+    if fault := name_fault(key[-1]):
+        layers.error((key,), f"is no name: it {fault}")

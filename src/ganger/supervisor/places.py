@@ -1,0 +1,42 @@
+"""Where the files of a run lie."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ganger.core.ids import RunId
+
+STARTED = "started"
+"""A file in a turn's folder that is there once its worker may have been started; it holds `process.slept_ms`."""
+
+
+class Places:
+    """A path for each thing that is kept about a run, from one pure function each."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self.state_dir = state_dir
+        self.workspaces = state_dir / "workspaces"
+
+    def workspace(self, run: RunId) -> Path:
+        """The private clone of a run."""
+        return self.workspaces / run
+
+    def run(self, run: RunId) -> Path:
+        """Everything ganger keeps about a run."""
+        return self.state_dir / "runs" / run
+
+    def turn(self, run: RunId, turn: int) -> Path:
+        """Brief, output, identity and exit record of one worker process."""
+        return self.run(run) / f"turn-{turn}"
+
+    def brief(self, run: RunId, turn: int) -> Path:
+        """What the worker of a turn was told."""
+        return self.turn(run, turn) / f"brief.{turn}.md"
+
+    def checks(self, run: RunId, turn: int) -> Path:
+        """Logs of the checks on what a turn left."""
+        return self.turn(run, turn) / "checks"
+
+    def trains(self) -> Path:
+        """Logs of the checks on combined trees."""
+        return self.state_dir / "trains"

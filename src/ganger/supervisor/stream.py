@@ -1,0 +1,126 @@
+"""Following what a worker prints: what its turn has spent so far, whether it repeats itself, and its provider's limit.
+
+Only the events of a driver count; where there are none, nothing is concluded. Everything is a total over the turn, so
+that a supervisor which takes over reads from the beginning and comes to the same.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from msgspec import Struct
+
+from ganger.core.effects import Limit
+from ganger.core.model import Usage
+from ganger.drivers import port
+from ganger.git.beneath import directory, open_regular
+
+LINE_BYTES_MAX = 1 << 20
+"""A longer line is passed over."""
+LOOK_BYTES_MAX = 1 << 20
+"""Most that is read of one output in one look."""
+REASON_CHARS_MAX = 200
+_CHUNK = 1 << 18
+
+Price = tuple[float, float]
+"""US dollars per million tokens, which is millionths of a dollar per token: of input, of output."""
+Reads = Callable[[bytes], tuple[port.DriverEvent, ...]]
+
+
+class Told(Struct, frozen=True, gc=False):
+    """What the events of a turn come to."""
+
+    usage: Usage = Usage()
+    call: tuple[str, str] = ("", "")
+    """Name and digest of the last tool call."""
+    same_calls: int = 0
+    """How often it was made in a row."""
+    limit: Limit | None = None
+    """The provider's last refusal, unless it has answered again since."""
+
+
+def tell(told: Told, event: port.DriverEvent, price: Price | None) -> Told:
+    """Take one more event into account."""
+    match event:
+        case port.Usage():
+            usage = _usage(event, price)
+            return _but(told, usage=told.usage.at_least(usage) if event.whole_turn else told.usage.plus(usage))
+        case port.ToolCall():
+            call = event.name, event.digest
+            # Only a provider that answers lets a worker make its next call.
+            return Told(told.usage, call, told.same_calls + 1 if call == told.call else 1)
+        case port.RateLimited():
+            return _but(told, limit=Limit(event.reset_at_ms, event.reason[:REASON_CHARS_MAX]))
+        case port.TurnEnded(outcome=port.TurnOutcome.completed):
+            return Told(told.usage, told.call, told.same_calls)
+        case _:
+            return told
+
+
+def _but(told: Told, usage: Usage | None = None, limit: Limit | None = None) -> Told:
+    return Told(usage or told.usage, told.call, told.same_calls, limit or told.limit)
+
+
+def _usage(event: port.Usage, price: Price | None) -> Usage:
+    """What an event says, in whole millionths, rounded up; money from the price where the event does not say."""
+    per_in, per_out = price or (0.0, 0.0)
+    micros = event.tokens_in * per_in + event.tokens_out * per_out if event.usd is None else event.usd * 1e6
+    # Ten decimals are far below any price and far above the error of a sum of doubles.
+    return Usage(usd_micros=math.ceil(round(micros, 10)), tokens=event.tokens_in + event.tokens_out)
+
+
+class Stream:
+    """The output of one turn, read on from where the last look ended."""
+
+    def __init__(self, folder: Path, reads: Reads, price: Price | None = None) -> None:
+        self._folder, self._reads, self._price = folder, reads, price
+        self._offset, self._file = 0, (0, 0)
+        self._part = b""
+        self._skipping = False
+        self.told = Told()
+
+    def follow(self, bytes_max: int = LOOK_BYTES_MAX, *, ended: bool = False) -> bool:
+        """Read what was added, at most so much; tell whether that was all.
+
+        A last line without its end waits for it, unless its writer has `ended`. A file that was cut, or replaced by
+        another, is read from its beginning; what was told before stays told.
+        """
+        try:
+            with directory(self._folder) as at:
+                handle = open_regular(at, "output.log")
+        except OSError:
+            return True
+        try:
+            caught_up = self._read_on(handle, bytes_max)
+        finally:
+            os.close(handle)
+        if caught_up and ended and self._part:
+            self._take(b"\n")
+        return caught_up
+
+    def _read_on(self, handle: int, bytes_max: int) -> bool:
+        found = os.fstat(handle)
+        if (found.st_dev, found.st_ino) != self._file or found.st_size < self._offset:
+            self._file, self._offset, self._part, self._skipping = (found.st_dev, found.st_ino), 0, b"", False
+        until = min(found.st_size, self._offset + bytes_max)
+        while self._offset < until and (chunk := os.pread(handle, min(_CHUNK, until - self._offset), self._offset)):
+            self._offset += len(chunk)
+            self._take(chunk)
+        return until == found.st_size
+
+    def _take(self, chunk: bytes) -> None:
+        """Read the whole lines; the rest waits for its end, unless it is too long already."""
+        *lines, rest = (self._part + chunk).split(b"\n")
+        for line in lines:
+            if not self._skipping and len(line) <= LINE_BYTES_MAX:
+                self._tell(line)
+            self._skipping = False
+        self._skipping = self._skipping or len(rest) > LINE_BYTES_MAX
+        self._part = b"" if self._skipping else rest
+
+    def _tell(self, line: bytes) -> None:
+        for event in self._reads(line):
+            self.told = tell(self.told, event, self._price)

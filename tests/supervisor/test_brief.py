@@ -1,0 +1,141 @@
+"""What a worker is told: exact texts for each thing that may have happened before its turn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from lab import RUN, SPEC, Lab, git
+from msgspec.structs import replace
+
+from ganger.core import events as ev
+from ganger.core.facts import Repeat, Run
+from ganger.core.ids import Commit
+from ganger.core.model import Again
+from ganger.drivers import process
+from ganger.journal.queries import Reader
+from ganger.supervisor import brief
+from ganger.supervisor.recovery import Held, held
+
+FIRST = Commit("a" * 40)
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[Lab]:
+    made = Lab(tmp_path, "true")
+    happen(made, ev.PlanAdded(SPEC.plan, "P", "p.toml", "1"), ev.ItemAdded(SPEC, "Make it two."))
+    yield made
+    made.close()
+
+
+def happen(lab: Lab, *events: ev.Event) -> None:
+    with lab.store.writing() as writing:
+        writing.append(events, "test")
+
+
+def told(lab: Lab, run: Run, turn: int = 2, left: Held | None = None) -> str:
+    """The brief without its last section, which is always the same."""
+    reader = Reader(lab.state_dir / "journal.db")
+    try:
+        text = brief.compose(reader, run, SPEC, turn, left)
+        assert text == brief.compose(reader, run, SPEC, turn, left)
+    finally:
+        reader.close()
+    assert text.endswith(brief.HOW + "\n")
+    return text.removesuffix(brief.HOW + "\n")
+
+
+PLAIN = "# A\n\nMake it two.\n\n## Limits\n\nChange only files that match: `a.txt`\n"
+
+
+def repeated(lab: Lab, why: Again, reason: str) -> Run:
+    return replace(lab.run, turn=1, repeat=Repeat(why, 1, reason))
+
+
+def test_nothing_happened_before(lab: Lab) -> None:
+    assert told(lab, lab.run) == PLAIN
+
+
+@pytest.mark.parametrize(
+    ("left", "listed"),
+    [
+        (None, ""),
+        (Held((), ()), "- nothing has been changed yet\n"),
+        (Held(((FIRST, "Begin"),), ()), "- commit aaaaaaaaaaaa: Begin\n"),
+        (
+            Held(((FIRST, "x" * 300),), ("a.txt", "b")),
+            f"- commit aaaaaaaaaaaa: {'x' * 200}\n- not committed: `a.txt`\n- not committed: `b`\n",
+        ),
+        (
+            Held((), tuple(f"f{n:02}" for n in range(43))),
+            "".join(f"- not committed: `f{n:02}`\n" for n in range(40)) + "- and 3 more\n",
+        ),
+    ],
+)
+@pytest.mark.parametrize(("why", "reason"), [(Again.lost, "the worker vanished"), (Again.limited, "five-hour limit")])
+def test_work_that_was_cut_off_goes_on(lab: Lab, left: Held | None, listed: str, why: Again, reason: str) -> None:
+    assert told(lab, repeated(lab, why, reason), left=left) == PLAIN + (
+        f"\n## The work goes on\n\nTurn 1 of this attempt was cut off: {reason}.\n"
+        "What it left lies in your workspace: look at it first and go on from there, do not begin anew.\n" + listed
+    )
+
+
+def test_notes_of_rewinds_stay_in_every_later_brief(lab: Lab) -> None:
+    granted = ev.RunGranted(RUN, SPEC.id, 1, lab.run.base, SPEC.scope, lab.run.lease.mode, 1 << 50, "hand")
+    other = replace(granted, run=granted.run.__class__("b.1"))
+    happen(lab, granted, ev.RunRewound(RUN, lab.run.base, "not with a regular expression", "ann"))
+    happen(lab, ev.RunRewound(RUN, lab.run.base, "", "ann"), ev.RunRewound(RUN, lab.run.base, "nor by hand", "ann"))
+    happen(lab, ev.RunRewound(other.run, lab.run.base, "of another run", "ann"))
+    notes = (
+        "\n## Not to be tried again\n\nYour workspace was put back to an earlier state.\n"
+        "- not with a regular expression\n- nor by hand\n"
+    )
+    assert told(lab, repeated(lab, Again.rewound, "")) == told(lab, lab.run, turn=4) == PLAIN + notes
+
+
+def test_direction_of_a_plan_is_in_every_later_brief(lab: Lab) -> None:
+    happen(lab, ev.PlanSteered(SPEC.plan, "No new dependencies."))
+    direction = "\n## Direction\n\nFrom the person who is responsible, for all that is still to be done:\n\n"
+    assert told(lab, lab.run) == PLAIN + direction + "No new dependencies.\n"
+    happen(lab, ev.PlanSteered(SPEC.plan, ""))
+    assert told(lab, lab.run) == PLAIN
+
+
+def started(lab: Lab, run: Run, turn: int) -> bytes:
+    """Start the worker of a turn, wait for its end, and return what it was given."""
+    assert process.wait(lab.world.start(run, SPEC, turn), 20_000)
+    folder = lab.state_dir / "runs" / RUN / f"turn-{turn}"
+    assert (folder / "stdin").read_bytes() == (folder / f"brief.{turn}.md").read_bytes()
+    return (folder / "stdin").read_bytes()
+
+
+def test_turn_that_hung_is_done_over_with_the_identical_brief(lab: Lab) -> None:
+    """Also when what would be written has changed meanwhile."""
+    first = started(lab, lab.run, 1)
+    happen(lab, ev.PlanSteered(SPEC.plan, "No new dependencies."), ev.ItemRevised(SPEC, "Make it three."))
+    assert started(lab, repeated(lab, Again.hang, "silent"), 2) == first
+    third = started(lab, replace(lab.run, turn=2), 3).decode()
+    assert "Make it three." in third and "No new dependencies." in third
+
+
+def test_turn_after_a_loss_is_told_what_lies_there(lab: Lab) -> None:
+    started(lab, lab.run, 1)
+    (lab.place / "a.txt").write_text("two\n")
+    git(lab.place, "commit", "-q", "-a", "-m", "Make it two")
+    (lab.place / "new").write_text("begun")
+    text = started(lab, repeated(lab, Again.lost, "the worker vanished"), 2).decode()
+    head = git(lab.place, "rev-parse", "HEAD")
+    assert f"- commit {head[:12]}: Make it two\n- not committed: `new`\n" in text
+
+
+def test_what_cannot_be_read_is_not_listed(lab: Lab) -> None:
+    started(lab, lab.run, 1)
+    (lab.place / "a.txt").write_text("two\n")
+    git(lab.place, "commit", "-q", "-a", "-m", "Make it two")
+    head = git(lab.place, "rev-parse", "HEAD")
+    file = lab.place / ".git" / "objects" / head[:2] / head[2:]
+    file.chmod(0o600)
+    file.write_bytes(b"torn")
+    assert held(lab.hub, lab.place, lab.run) is None
+    assert b"## The work goes on" in started(lab, repeated(lab, Again.lost, "the worker vanished"), 2)
