@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 SEED ?= 1
-SEEDS ?= 100000
+SEEDS ?= 1000000
 WORKERS ?= 2
 
 .PHONY: demo test check bench nightly env clean
@@ -34,8 +34,8 @@ bench: $(STAMP)
 	$(BIN)/python -m bench
 
 nightly: $(STAMP)
-	GANGER_NIGHTLY=1 $(BIN)/python -m pytest -n $(WORKERS) tests
-	$(BIN)/python -m ganger.testing.simulation --seed $(SEED) --seeds $(SEEDS)
+	GANGER_SEED=$(SEED) GANGER_SEEDS=$(SEEDS) GANGER_POWER_STATES=1000000 GANGER_FLIPS=300000 \
+	    $(BIN)/python -m pytest -n $(WORKERS) --timeout 0 tests
 
 clean:
 	git clean -fdX

@@ -8,6 +8,7 @@ processor, which other work on the machine hardly changes.
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -51,14 +52,14 @@ def main() -> None:
 
 def commands(state_dir: Path, events: int) -> list[tuple[str, str, str, str]]:
     """Time each command from the shell."""
-    asked = {
-        "admit --lane, free": (ADMITTED, "admit", "--lane", "lane777"),
-        "admit --lane, held": (REFUSED, "admit", "--lane", "lane4"),
-        "admit ITEM": (REFUSED, "admit", "item-777"),
-        f"fleet-plan --target {TARGET}": (AT_TARGET, "fleet-plan", "--target", str(TARGET)),
+    asked: dict[str, tuple[int, list[str]]] = {
+        "admit --lane, free": (ADMITTED, ["admit", "--lane", "lane777"]),
+        "admit --lane, held": (REFUSED, ["admit", "--lane", "lane4"]),
+        "admit ITEM": (REFUSED, ["admit", "item-777"]),
+        f"fleet-plan --target {TARGET}": (AT_TARGET, ["fleet-plan", "--target", str(TARGET)]),
     }
     found = []
-    for name, (code, *words) in asked.items():
+    for name, (code, words) in asked.items():
         ours, bare = in_turns([GANGER, *words], [sys.executable, "-c", "pass"], state_dir, code)
         used, used_bare = (median([processor for _, processor in each]) for each in (ours, bare))
         wall = median([seconds for seconds, _ in ours])
@@ -77,13 +78,18 @@ def in_turns(
     taken: tuple[list[tuple[float, float]], list[tuple[float, float]]] = ([], [])
     for _ in range(RUNS):
         for kept, words, expected in zip(taken, (argv, other), (code, 0), strict=True):
-            began, used = time.perf_counter(), os.times()
+            began, used = time.perf_counter(), children_s()
             done = subprocess.run(words, check=False, capture_output=True, env=env, cwd=state_dir)
-            after = os.times()
+            after = children_s()
             assert done.returncode == expected, done.stderr
-            processor = after.children_user + after.children_system - used.children_user - used.children_system
-            kept.append((time.perf_counter() - began, processor))
+            kept.append((time.perf_counter() - began, after - used))
     return taken
+
+
+def children_s() -> float:
+    """Seconds of the processor that ended children have used."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def plans(store: Store, policy: Policy, events: int) -> list[tuple[str, str, str, str]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 from msgspec.structs import replace
 
@@ -24,7 +25,7 @@ def main() -> None:
     own, usual = played(swarm)
     found = [("as drawn", f"{own:,.0f} fleet-hours/CPU-minute, {usual:.0f} entries a night", "", "")]
     for items in ITEMS:
-        speed, entries = played(lambda seed, items=items: crowded(seed, items))
+        speed, entries = played(partial(crowded, items=items))
         measured = f"{speed:,.0f} fleet-hours/CPU-minute, {entries:.0f} entries a night"
         found.append((f"{WORKERS} workers, {items} items", measured, f"{speed / own:.2f} × as drawn", "≥ 1,000"))
     rows(f"The simulator, {SEEDS} nights", found)

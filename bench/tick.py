@@ -22,8 +22,8 @@ from ganger.drivers.process_table import identify
 from ganger.journal.store import Store
 from ganger.service.door import kept_policy
 from ganger.service.fleet import Fleet
+from ganger.service.places import Places
 from ganger.supervisor.observe import Observer
-from ganger.supervisor.places import Places
 
 
 def world(state_dir: Path) -> tuple[Callable[[], object], Fleet]:

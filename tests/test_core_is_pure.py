@@ -25,6 +25,7 @@ ALLOWED = {
     "re",
     "typing",
     "unicodedata",
+    "zlib",
 }
 BANNED_NAMES = {"open", "exec", "eval", "id", "input", "print", "__import__", "globals"}
 

@@ -49,10 +49,17 @@ class GitFailed(GangerError):
     """Git exited non-zero or ran out of time; `code` is its exit status, -1 for a timeout."""
 
     def __init__(self, argv: tuple[str, ...], code: int, stderr: str) -> None:
-        super().__init__(f"git {' '.join(argv[:4])} exited {code}: {stderr.strip()[-400:]}")
+        super().__init__(f"git {' '.join(argv[:4])} exited {code}: {_what_git_says(stderr)}")
         self.argv = argv
         self.code = code
         self.stderr = stderr
+
+
+def _what_git_says(stderr: str) -> str:
+    """The lines in which git says what is wrong, without its advice, which may be to remove something."""
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    faults = [line for line in lines if line.startswith(("error:", "fatal:"))]
+    return "; ".join(faults or lines[-3:])[:400]
 
 
 class JournalFailed(GangerError):

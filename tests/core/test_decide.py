@@ -170,11 +170,26 @@ def test_every_command_is_decided_on_an_empty_fleet() -> None:
         assert isinstance(decided, Refusal) or all(isinstance(event, ev.Fact) for event in decided)
 
 
-def test_a_hold_of_the_plan_comes_back_with_a_revision() -> None:
+def test_a_hold_that_a_person_lifted_comes_back_only_when_the_plan_says_something_else() -> None:
     story = Story(spec(hold=Hold("draft")))
     story.do(cmd.RetryItem(ItemId("login")))
     story.do(add_plan(spec(hold=Hold("draft"), priority=2), digest="2"))
-    assert story.why_not(cmd.GrantRun(ItemId("login"), BASE)) == ("held", "item login is held: draft")
+    assert story.state.items[ItemId("login")].hold is None
+    story.do(add_plan(spec(hold=Hold("operator"), priority=2), digest="3"))
+    assert story.why_not(cmd.GrantRun(ItemId("login"), BASE)) == ("held", "item login is held: operator")
+
+
+def test_a_plan_read_again_revises_only_what_says_something_else() -> None:
+    one, two = spec(), spec("b", scope=("docs/**",))
+    story = Story(one, two)
+    assert kinds(story.do(add_plan(one, replace(two, title="Another"), digest="2"))) == ["PlanAdded", "ItemRevised"]
+    brief = replace(
+        add_plan(one, digest="3"), items=((one, "Do it otherwise."), (replace(two, title="Another"), "Do it."))
+    )
+    revised = story.do(brief)
+    assert kinds(revised) == ["PlanAdded", "ItemRevised"]
+    story.do(add_plan(one, digest="4"))
+    assert kinds(story.do(add_plan(one, replace(two, title="Another"), digest="5"))) == ["PlanAdded", "ItemRevised"]
 
 
 def test_a_wait_for_longer_is_noted_again() -> None:

@@ -227,6 +227,7 @@ OTHERS: list[tuple[cmd.Command, tuple[str, str]]] = [
     (cmd.RenewLease(LeaseId("lease:9"), Token(9), 5_000), NOT_HELD),
     (cmd.ReleaseLease(LeaseId("lease:9"), Token(9)), NOT_HELD),
     (cmd.ReleaseLease(LeaseId("lease:9"), Token(0)), NOT_HELD),
+    (cmd.ReleaseLease(LeaseId("lease:9"), Token(1)), NOT_HELD),
     (
         cmd.RenewLease(LeaseId("lease:1"), Token(1), 0),
         ("invalid", "a lease lives from 1 s to 7 days, not 0 s"),

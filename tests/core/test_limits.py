@@ -12,9 +12,10 @@ from ganger.core.effects import Exit, Limit, Observed, StartWorker, Submit
 from ganger.core.ids import ItemId, RunId
 from ganger.core.limits import resume_ms, window_refusal
 from ganger.core.loop import Intent
-from ganger.core.model import Again, EndKind
+from ganger.core.model import Again, EndKind, Refusal, RefusalCode
 from ganger.core.policy import Policy
 from ganger.core.reconcile import next_wake_ms, reconcile
+from ganger.core.recovery import LIMITS_MAX
 from ganger.testing.builders import BASE, NOW_MS, Story, spec
 
 MINUTE_MS, DAY_MS = 60_000, 86_400_000
@@ -94,9 +95,33 @@ def test_never_outside_the_hours_and_spread_out_there_too(
     assert resume_ms(story.state, "claude", opens_ms, MIDNIGHT_MS, policy) == MIDNIGHT_MS + expected
 
 
-def test_a_window_that_is_open_already_changes_nothing() -> None:
+def test_a_window_that_is_open_already_has_the_turn_done_over_at_once() -> None:
     story = story_of("claude")
-    assert limit(story, "i0", NOW_MS) == ()
+    assert not_before(limit(story, "i0", NOW_MS - 1)) == [NOW_MS]
+
+
+def test_a_run_is_not_interrupted_by_its_provider_for_ever() -> None:
+    story = story_of("claude")
+    run = story.run("i0")
+    for turn in range(1, LIMITS_MAX + 1):
+        assert not_before(limit(story, "i0", story.now_ms))
+        story.do(cmd.RecordExit(run.id, run.lease.token, turn, 1))
+        story.started("i0", turn + 1)
+    reason = f"provider shop has interrupted the run {LIMITS_MAX} times"
+    assert limit(story, "i0", story.now_ms) == (ev.StopRequested(run.id, EndKind.limited, reason),)
+
+
+def test_new_runs_of_a_provider_that_opened_start_one_after_the_other() -> None:
+    story = Story(*(spec(f"i{n}", scope=(f"d{n}/**",), agent="claude") for n in range(3)), policy=SHOP)
+    story.append(ev.ProviderLimited("shop", UNTIL_MS, "too many requests"))
+    starts = []
+    for n in range(3):
+        while isinstance(refusal := story.decide(cmd.GrantRun(ItemId(f"i{n}"), BASE)), Refusal):
+            assert refusal.code is RefusalCode.provider_limit
+            story.now_ms = refusal.again_ms
+        starts.append(story.now_ms - UNTIL_MS)
+        story.granted(f"i{n}")
+    assert starts == [0, 20_000, 40_000]
 
 
 def test_a_limit_without_an_end_ends_the_run_and_no_attempt_is_lost() -> None:

@@ -243,10 +243,11 @@ def test_nobody_is_asked_who_is_not_there() -> None:
     assert Story(spec(), policy=PLANNING).why_not(cmd.AskPlanner(PlanId("x"))) == expected
 
 
-def test_a_name_that_is_taken_is_not_given_twice() -> None:
+def test_a_planner_gets_the_next_name_that_no_item_has() -> None:
     story = Story(spec("plan-replan-1"), policy=PLANNING)
-    expected = ("conflict", "there is an item plan-replan-1 already")
-    assert story.why_not(cmd.AskPlanner(PLAN)) == expected
+    (event,) = story.do(cmd.AskPlanner(PLAN))
+    assert isinstance(event, ev.ItemAdded)
+    assert event.spec.id == "plan-replan-2"
 
 
 SAID = [

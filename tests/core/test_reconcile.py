@@ -378,6 +378,18 @@ def test_a_run_that_nobody_started_in_time_expires_and_no_attempt_is_lost() -> N
     assert look(story, starting=frozenset([RUN])) == (StartWorker(RUN, 1),)
 
 
+def test_a_permit_is_for_one_base() -> None:
+    story = Story(spec())
+    run = story.granted()
+    assert look(story) == (StartWorker(run.id, 1),)
+    reason = f"its start permit was for {BASE[:12]}, and the target is at {TIP[:12]}"
+    assert look(story, target=TIP) == (Submit(cmd.StopRun(run.id, EndKind.expired, reason)),)
+    assert look(story, target=TIP, starting=frozenset({run.id})) == (StartWorker(run.id, 1),)
+    assert look(story, target="") == (StartWorker(run.id, 1),)
+    story.started()
+    assert look(story, target=TIP, **ALIVE) == ()
+
+
 def test_a_permit_is_for_the_first_worker_only() -> None:
     story = Story(spec(), policy=Policy(permit_ms=1_000))
     story.reported()

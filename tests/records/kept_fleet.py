@@ -17,9 +17,9 @@ from ganger.journal.clock import wall_ms
 from ganger.journal.queries import Reader
 from ganger.journal.store import Store
 from ganger.report.trace import Trace, trace
-from ganger.service import kept
 from ganger.service.door import keep_policy
 from ganger.service.fleet import Accepted, Fleet, Reply
+from ganger.service.places import Places
 from ganger.testing.builders import BASE, TIP, TREE, add_plan, evidence, result, spec
 
 DAY_MS = 86_400_000
@@ -63,7 +63,7 @@ class KeptFleet:
         (folder / "home" / "cache").mkdir(parents=True)
         (folder / "tmp").mkdir()
         brief = f"Do {run}, turn {turn}.\n"
-        kept.brief_path(self.state_dir, run, turn).write_text(brief)
+        Places(self.state_dir).brief(run, turn).write_text(brief)
         self.write(run, turn, {"stdin": brief, "output.log": "hello\n", "exit.json": "{}", "home/cache/x": "12345"})
         manifest = {"run": run, "turn": turn, "token": self.tokens[run], "base": BASE, "agent": "default", "tier": "T0"}
         manifest["prompt_sha256"] = hashlib.sha256(brief.encode()).hexdigest()
@@ -71,7 +71,7 @@ class KeptFleet:
         self.do(cmd.RecordStart(RunId(run), self.tokens[run], turn, WorkerId(100 + turn, 1)))
 
     def turn_dir(self, run: str, turn: int = 1) -> Path:
-        return kept.turn_dir(self.state_dir, run, turn)
+        return Places(self.state_dir).turn(run, turn)
 
     def write(self, run: str, turn: int, files: dict[str, str]) -> None:
         for name, text in files.items():

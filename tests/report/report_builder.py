@@ -13,6 +13,7 @@ from ganger.core import commands as cmd
 from ganger.core.decide import decide
 from ganger.core.ids import Commit, ItemId, PlanId, QuestionId, RunId
 from ganger.core.model import (
+    Again,
     Check,
     CheckResult,
     CheckState,
@@ -20,10 +21,12 @@ from ganger.core.model import (
     Evidence,
     Hold,
     ItemSpec,
+    Liveness,
     Outcome,
     RecoveryFacts,
     Refusal,
     RefusalCode,
+    Usage,
     WorkerId,
 )
 from ganger.core.policy import Policy
@@ -248,6 +251,11 @@ class Night:
         stop = found.stop
         self.say(cmd.RecordEnd(RunId(run), found.lease.token, stop.end, stop.reason, kept), minutes=minutes)
 
+    def usage(self, run: str, usd_micros: int, tokens: int) -> None:
+        """What the turn of a run has spent so far."""
+        found = self._run(run)
+        self.say(cmd.RecordUsage(RunId(run), found.lease.token, found.turn, Usage(usd_micros, tokens)))
+
     def ask(self, run: str, text: str, *options: str, recommend: str = "", risk: str = "", minutes: float = 0) -> None:
         """The worker asks and ends its turn."""
         asked = cmd.AskQuestion(RunId(run), self.token(run), text, options, recommend, risk)
@@ -389,6 +397,53 @@ def _morning(night: Night, words: Words) -> None:
     night.end(mail)
     assert slow
     night.now_ms += 10_000
+
+
+def hard_day(night: Night, words: Words | None = None) -> None:
+    """After a full night: workers that hang, spin, reach a limit or their fence, and a fleet that is held back."""
+    words = words or Words()
+    noon, parked = PlanId("noon"), PlanId("parked")
+    items = [spec("hang"), spec("spin"), spec("limit"), spec("ideas", "Ask for more", kind="planner", checks=())]
+    flops = [spec(f"flop{n}") for n in range(2)]
+    plans = {noon: [*items, *flops], parked: [spec("parked", f"Set aside {words.title}")]}
+    for plan, specs in plans.items():
+        pairs = tuple((msgspec.structs.replace(one, plan=plan), "Do it.") for one in specs)
+        night.say(cmd.AddPlan(plan, plan, f"plans/{plan}.toml", "1", pairs), "person:ada", 1)
+    night.say(cmd.ControlPlan(parked, "stop", words.reason), "person:ada")
+    hang, spin, limit, ideas = (night.grant(one.id, 1) for one in items)
+    _hangs_and_spins(night, words, hang, spin)
+    for number in range(2):
+        night.stop(night.grant(f"flop{number}"), EndKind.failed, words.reason, 1)
+    _limited_and_finished(night, words, limit, ideas)
+    night.say(cmd.AcquireLease("olga", scope=("vendor/**", "tools/**"), ttl_ms=120 * MIN), "person:olga")
+    night.say(cmd.AcquireLease("script", scope=("elsewhere/x",), ttl_ms=60 * MIN), "person:olga")
+
+
+def _hangs_and_spins(night: Night, words: Words, hang: str, spin: str) -> None:
+    """One worker hangs and is replaced, one spins and reaches for what is not its own."""
+    reason = "the worker showed no activity for 600 s"
+    night.say(cmd.RepeatTurn(RunId(hang), night.token(hang), 1, Again.hang, reason), minutes=12)
+    night.exit(hang, None, signal=15)
+    night.start(hang, 5)
+    night.usage(hang, 1_250_000, 48_000)
+    night.say(cmd.FlagRun(RunId(spin), night.token(spin), Liveness.spinning, "the same call 12 times in 300 s"))
+    refused = night.fleet.submit(cmd.RetryItem(ItemId("cache")), f"worker:{spin}")
+    assert isinstance(refused, Refusal), refused
+    night.usage(spin, 310_000, 9_000)
+    night.say(cmd.RewindRun(RunId(spin), night.target, words.note, "ada"), "person:ada", 2)
+    night.exit(spin, None, signal=15)
+
+
+def _limited_and_finished(night: Night, words: Words, limit: str, ideas: str) -> None:
+    """A provider refuses, a planner says its word, and old results are pruned that nobody has looked at."""
+    until_ms = night.now_ms + 90 * MIN
+    night.say(cmd.RecordLimit(RunId(limit), night.token(limit), until_ms, words.reason), minutes=1)
+    night.exit(limit, None, signal=15)
+    night.done(ideas, "Nothing is left to do.", 2, Outcome.no_evidence)
+    ended = cmd.RecordEnd(RunId(ideas), night.token(ideas), EndKind.finished, "Nothing is left to do.")
+    night.say(ended)
+    for run in ("mail.1", "perf.1"):
+        night.say(cmd.RecordPruning(RunId(run), ("output",), unreviewed=True), "person:ada")
 
 
 def large_night(state_dir: Path, items: int, runs: int, workers: int = 8) -> Night:

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from report_builder import BEGIN_MS, LEASE_MS, MIN, Night, commit, full_night, spec
+from report_builder import BEGIN_MS, LEASE_MS, MIN, Night, commit, full_night, hard_day, spec
 
 from ganger.core import commands as cmd
 from ganger.core.events import QuestionAsked
 from ganger.core.ids import ItemId, QuestionId
-from ganger.core.model import CheckState, EndKind, Question, QuestionKind
+from ganger.core.model import CheckState, EndKind, Question, QuestionKind, Usage
 from ganger.core.policy import Policy
 from ganger.report.attempts import KIND_OF_ENDING
 from ganger.report.data import collect
@@ -41,6 +41,19 @@ def told(night: Night, since_ms: int = 0, now_ms: int = 0) -> ReportData:
         return collect(reader, night.state_dir, since_ms, now_ms)
     finally:
         reader.close()
+
+
+@pytest.fixture(scope="module")
+def night_after(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Night]:
+    found = full_night(tmp_path_factory.mktemp("hard"))
+    hard_day(found)
+    yield found
+    found.close()
+
+
+@pytest.fixture(scope="module")
+def hard(night_after: Night) -> ReportData:
+    return told(night_after)
 
 
 @pytest.fixture
@@ -129,11 +142,114 @@ def test_what_is_still_open(data: ReportData) -> None:
     assert states["perf"][1] == "could start; its last run timed out: the worker took longer than 2700 s"
 
 
-def test_every_kind_of_anomaly_is_found(data: ReportData) -> None:
-    assert {one.kind for one in data.anomalies} == set(KIND)
+def test_every_kind_of_anomaly_is_found(hard: ReportData) -> None:
+    assert {one.kind for one in hard.anomalies} == set(KIND)
     order = list(KIND)
-    places = [order.index(one.kind) for one in data.anomalies]
+    places = [order.index(one.kind) for one in hard.anomalies]
     assert places == sorted(places)
+
+
+def test_workers_that_hang_spin_and_reach_too_far(hard: ReportData) -> None:
+    assert texts(hard, KIND.repeated) == [
+        "hang.1: Turn 1 was done over (hang): the worker showed no activity for 600 s.",
+        "limit.1: Turn 1 was done over (limited): the library is missing.",
+    ]
+    assert texts(hard, KIND.spinning) == ["spin.1: The same call 12 times in 300 s."]
+    assert texts(hard, KIND.forbidden) == ["spin.1: The worker of spin.1 may not ask for RetryItem."]
+    assert texts(hard, KIND.pruned_unseen) == ["prune: 2 results were pruned unseen: mail.1 and perf.1."]
+    kinds = {one.seq: (one.type, one.subject) for one in hard.entries}
+    rest = {one.kind: [kinds[seq] for seq in one.source.seqs] for one in hard.anomalies}
+    assert rest[KIND.spinning] == [("RunFlagged", "spin.1")]
+    assert rest[KIND.forbidden] == [("Forbade", "spin.1")]
+    assert rest[KIND.repeated] == [("TurnRepeated", "limit.1")]
+    assert rest[KIND.pruned_unseen] == [("RunPruned", "mail.1"), ("RunPruned", "perf.1")]
+
+
+def test_repeats_stand_with_the_attempt(hard: ReportData) -> None:
+    again = {one.item.id: [attempt.again for attempt in one.attempts] for one in hard.still_open}
+    assert (again["hang"], again["limit"]) == (
+        ["turn 1 was done over (hang)"],
+        ["turn 1 was done over (limited)"],
+    )
+    assert set(again["perf"]) == {""}
+
+
+def test_what_holds_the_fleet_back(hard: ReportData) -> None:
+    kinds = {one.seq: one.type for one in hard.entries}
+    assert [(one.subject, one.text, one.do, *(kinds[seq] for seq in one.source.seqs)) for one in hard.held_back] == [
+        (
+            "plan parked",
+            "Stopped (the library is missing): none of its items is begun.",
+            "ganger resume parked",
+            "PlanStopped",
+        ),
+        *(
+            (
+                key,
+                "Not tried for another 26 min 57 s: 3 items in a row came to nothing, the last one:"
+                " the library is missing.",
+                f"ganger breaker close {key}",
+                "BreakerOpened",
+            )
+            for key in ("agent:default", "kind:patcher")
+        ),
+        (
+            "provider default",
+            "Refuses for another 1 h 26 min, found by limit.1: the library is missing.",
+            "",
+            "ProviderLimited",
+        ),
+        ("lease:194", "Olga holds vendor/** and tools/** for another 2 h.", "", "LeaseGranted"),
+        ("lease:195", "Script holds elsewhere/x for another 1 h.", "", "LeaseGranted"),
+    ]
+
+
+def test_what_holds_the_fleet_back_stands_while_it_lasts(night_after: Night) -> None:
+    later_ms = night_after.now_ms + 100 * MIN
+    held = told(night_after, since_ms=later_ms - MIN, now_ms=later_ms).held_back
+    assert [(one.subject, one.text.partition(":")[0]) for one in held] == [
+        ("plan parked", "Stopped (the library is missing)"),
+        ("agent:default", "One try is due"),
+        ("kind:patcher", "One try is due"),
+        ("lease:194", "Olga holds vendor/** and tools/** for another 20 min."),
+    ]
+
+
+def test_a_planner_that_said_its_word_is_not_open(hard: ReportData) -> None:
+    (one,) = hard.finished
+    assert (one.item.id, one.run, one.reason, one.filed) == ("ideas", "ideas.1", "Nothing is left to do.", 0)
+    kinds = {one.seq: one.type for one in hard.entries}
+    assert [kinds[seq] for seq in one.source.seqs] == ["RunReported", "RunEnded"]
+    assert "ideas" not in [one.item.id for one in hard.still_open]
+    assert hard.headline.startswith("3 of 23 items landed, 1 finished with nothing to land; 2 wait")
+
+
+def test_what_is_open_when_a_plan_is_set_aside_or_a_run_begins_again(hard: ReportData) -> None:
+    states = {one.item.id: (one.state, one.why, one.do) for one in hard.still_open}
+    assert states["parked"] == ("stopped", "its plan is stopped", "ganger resume parked")
+    assert states["limit"][:2] == ("running", "limit.1: its turn is about to be done over")
+    assert states["spin"][:2] == ("running", "spin.1: its workspace is being put back to a checkpoint")
+
+
+def test_what_was_spent_by_item_and_in_all(data: ReportData, hard: ReportData) -> None:
+    kinds = {one.seq: one.type for one in hard.entries}
+    spent = {one.item.id: one for one in hard.spent if one.metered != Usage()}
+    assert {item: (one.metered.usd_micros, one.metered.tokens) for item, one in spent.items()} == {
+        "hang": (1_250_000, 48_000),
+        "spin": (310_000, 9_000),
+    }
+    assert [kinds[seq] for seq in spent["hang"].source.seqs] == ["RunGranted", "UsageRecorded"]
+    total = spent["hang"].metered.plus(spent["spin"].metered)
+    assert (hard.numbers.metered, data.numbers.metered) == (total, Usage())
+    assert total.wall_ms > 30 * MIN
+
+
+def test_turns_that_were_not_looked_at_took_no_checking(data: ReportData) -> None:
+    assert all(start <= end for start, end in (turn.checking_ms for turn in data.turns))
+    assert data.numbers.parallel == (
+        "Working side by side paid: 7 h 26 min of work and 28 min 23 s of checks in 4 h 54 min: 1.6 × one worker,"
+        " at most 4 at a time."
+    )
 
 
 def test_said_done_but(data: ReportData) -> None:
@@ -173,10 +289,10 @@ def test_a_worker_that_gives_up_is_no_anomaly(data: ReportData) -> None:
     assert not [one for one in data.anomalies if one.subject == "cache.2"]
 
 
-def test_every_statement_rests_on_entries_that_exist(data: ReportData, night: Night) -> None:
-    reader = night.reader()
-    every = {row[0] for row in reader.db.execute("SELECT seq FROM entries")}
-    reader.close()
+def test_every_statement_rests_on_entries_that_exist(hard: ReportData, night_after: Night) -> None:
+    every = set(range(1, hard.last_seq + 1))
+    assert night_after.store.folded.seq == hard.last_seq
+    data = hard
     found = list(sources(data))
     assert len(found) > 80
     assert all(one.seqs and set(one.seqs) <= every for one in found)

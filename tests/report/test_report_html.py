@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo
 
 import pytest
-from report_builder import Night, Words, full_night, large_night, spec
+from report_builder import Night, Words, full_night, hard_day, large_night, spec
 
 from ganger.core.model import Check
 from ganger.report.data import collect
@@ -112,6 +112,7 @@ def night(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     found = full_night(tmp_path_factory.mktemp(request.param), words)
     if request.param == "hostile":
         _more_attacks(found)
+    hard_day(found, words)
     yield found
     found.close()
 
@@ -213,7 +214,18 @@ def test_the_same_journal_gives_the_same_bytes(night: Night, html: str) -> None:
 
 def test_sections_stand_in_their_rank(page: Page) -> None:
     ids = [one.attributes["id"] for one in page.all("section")]
-    assert ids == ["anomalies", "picture", "landed", "ready", "blocked", "given-up", "open", "time", "evidence"]
+    assert ids == [
+        "anomalies",
+        "picture",
+        "landed",
+        "ready",
+        "blocked",
+        "given-up",
+        "held-back",
+        "open",
+        "time",
+        "evidence",
+    ]
 
 
 def test_every_element_of_the_picture_has_words(page: Page) -> None:

@@ -120,7 +120,7 @@ def test_programs_that_cannot_be_started(tmp_path: Path) -> None:
     assert [reason(gate(tmp_path, one).ask([QUESTION])[0]) for one in programs] == [
         "predicate missing could not be asked: cannot start ./missing: there is no such program",
         "predicate plain could not be asked: cannot start ./plain: it is not an executable file",
-        "predicate broken could not be asked: it exited with 127",
+        f"predicate broken could not be asked: [Errno 2] No such file or directory: '{broken}'",
     ]
 
 

@@ -375,7 +375,7 @@ def _no_budget_stop(run: Any, age_ms: int) -> str:
     return ""
 
 
-def _repeat_for_ever(known: Any, command: Any) -> Any:
+def _repeat_for_ever(known: Any, command: Any, *more: Any) -> Any:
     run = lifecycle.find_run(known, command.run, command.token)
     if isinstance(run, Refusal) or run.stop or run.turn != command.turn or run.repeat or lifecycle.is_turn_over(run):
         return run if isinstance(run, Refusal) else ()
@@ -424,7 +424,7 @@ def _forget_hang(known: Any, entry: Any, event: Any) -> None:
 _turn_repeated = evolve._EVOLVE[ev.TurnRepeated]
 
 
-def _never_recover(known: Any, command: Any) -> Any:
+def _never_recover(known: Any, command: Any, *more: Any) -> Any:
     return ()
 
 

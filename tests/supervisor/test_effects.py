@@ -125,7 +125,7 @@ B, C = (replace(SPEC, id=ItemId(name), scope=(f"{name}.txt",)) for name in ("b",
     [
         ("plan p.toml is not trusted", "plan p.toml is not trusted"),
         (add(SPEC), "nothing new"),
-        (add(SPEC, B, C, digest="2"), "2 added, 1 revised"),
+        (add(SPEC, B, C, digest="2"), "2 added"),
         (add(replace(SPEC, title="New"), B, digest="2"), "1 added, 1 revised"),
         (add(B, digest="2"), "1 added, 1 withdrawn"),
     ],

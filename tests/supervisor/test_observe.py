@@ -22,9 +22,9 @@ from ganger.core.state import State
 from ganger.drivers import process
 from ganger.drivers.command import CommandDriver
 from ganger.drivers.process_table import identify
+from ganger.service.places import STARTED, Places
 from ganger.supervisor.activity import FRESH_MS, SAMPLE_MAX_MS, SAMPLE_MIN_MS, Activity
 from ganger.supervisor.observe import RESET_MAX_MS, Observer
-from ganger.supervisor.places import STARTED, Places
 from ganger.supervisor.stream import LOOK_BYTES_MAX, Reads, Stream
 
 RUN = RunId("a.1")

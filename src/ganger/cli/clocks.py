@@ -17,8 +17,8 @@ from ganger.core.ids import RunId
 from ganger.drivers import process
 from ganger.drivers.process_table import cpu_ms
 from ganger.git.workspace import ref_files
+from ganger.service.places import Places
 from ganger.supervisor.artefacts import ENTRIES_MAX, PASSED_OVER
-from ganger.supervisor.places import Places
 
 LOOK_S = 0.3
 """How long the look at processor time takes."""

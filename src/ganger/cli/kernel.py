@@ -248,7 +248,7 @@ def resume_check(app: App, run: str, as_json: bool) -> int:
 
 
 def _recovered(app: App, run: str) -> Recovered:
-    from ganger.supervisor.places import Places
+    from ganger.service.places import Places
     from ganger.supervisor.recovery import look as look_at_rest
 
     parts = wiring.gather(app.start, os.environ, app.state_override, {})

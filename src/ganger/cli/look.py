@@ -20,6 +20,7 @@ from ganger.errors import UsageError
 from ganger.journal.clock import wall_ms
 from ganger.journal.queries import ItemRow, QuestionRow, Reader, RunRow, TurnRow
 from ganger.service import place, wiring
+from ganger.service.places import Places
 
 FOLLOW_S = 0.25
 
@@ -340,7 +341,7 @@ def log(app: App, ref: str | None, follow: bool, as_json: bool) -> int:
         return tail_events(app.state_dir(), 50, follow=follow, as_json=as_json)
     with _Looking(app) as looking:
         run = looking.run(ref)
-        outputs = sorted((looking.state_dir / "runs" / run.id).glob("turn-*/output.log"))
+        outputs = sorted(Places(looking.state_dir).run(run.id).glob("turn-*/output.log"))
         if not outputs:
             tell_error(f"{run.id} has printed nothing yet")
             return NO

@@ -16,6 +16,7 @@ from ganger.errors import GangerError, UsageError
 GROUPS: dict[str, tuple[str, ...]] = {
     "start": ("init", "doctor", "demo"),
     "plan": ("plan",),
+    "simulate": ("simulate",),
     "night": ("run", "up", "down"),
     "control": ("pause", "resume", "steer", "schedule", "breaker", "rewind"),
     "look": ("show", "why", "verify", "diff", "log", "report"),
@@ -36,6 +37,7 @@ SUMMARIES = {
     "doctor": "Check the machine, repository and fleet, with remedies.",
     "demo": "Run a whole night on a real library, without a model.",
     "plan": "Lint, show and stop plans, and the board of items.",
+    "simulate": "Say how long a plan would take, and what limits it.",
     "run": "Work through a plan until nothing more can be done.",
     "up": "Start a supervisor in the background.",
     "down": "End the supervisor; workers go on unless --now.",

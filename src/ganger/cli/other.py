@@ -30,6 +30,8 @@ EXIT_CODES: tuple[tuple[str, str, str], ...] = (
     ("lease", "6", "the lease ran out, ended, or is not yours: its token is another"),
     ("next", "3", "nothing now, but something is held that another try may cure"),
     ("next", "5", "nothing is open, or nothing of it goes on by itself"),
+    ("simulate", "0", "everything that is not held would land, within --hours"),
+    ("simulate", "1", "it would take longer, or something would not land"),
     *(("gate", str(GATE_EXIT[verdict]), verdict.value) for verdict in Gate),
     *(("fleet-plan", str(FLEET_EXIT[verdict]), verdict.value) for verdict in FleetVerdict),
     *(("liveness", str(LIVENESS_EXIT[verdict]), verdict.value) for verdict in Liveness),

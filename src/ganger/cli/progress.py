@@ -10,7 +10,6 @@ from threading import Event, Thread
 
 from ganger.cli.output import clock, span, tell
 from ganger.core import events as ev
-from ganger.core.model import VerdictKind
 from ganger.journal.queries import LiveRow, Reader
 from ganger.report.safe import printable
 from ganger.report.words import in_words
@@ -21,6 +20,14 @@ from ganger.supervisor.loop import Supervisor
 
 REFRESH_S = 0.5
 SETTLED = ("landed", "finished", "given_up", "withdrawn", "held")
+WORTH_A_LINE = (
+    *(ev.PlanAdded, ev.PlanPaused, ev.PlanResumed, ev.PlanStopped, ev.PlanSteered, ev.ScheduleFired),
+    *(ev.ItemWaited, ev.ItemRetried, ev.RunGranted, ev.WorkerStarted, ev.RunReported, ev.NoteAdded),
+    *(ev.TurnRepeated, ev.RunFlagged, ev.RunRewound, ev.QuestionAsked, ev.QuestionAnswered, ev.VerdictGiven),
+    *(ev.TrainTested, ev.LandingAbandoned, ev.RunLanded, ev.RunEnded),
+    *(ev.LeaseGranted, ev.LeaseEnded, ev.ProviderLimited, ev.BreakerOpened, ev.BreakerClosed, ev.Forbade),
+)
+"""What a person follows; the rest of the journal is bookkeeping. An item is told of when a worker filed it."""
 
 
 @contextmanager
@@ -61,49 +68,8 @@ class Lines:
 def describe(entry: ev.Entry) -> str:
     """Say in one line what an entry means to a person; empty for what only ganger needs."""
     event = entry.event
-    match event:
-        case ev.PlanAdded():
-            return f"plan {event.plan}: {event.title}"
-        case ev.RunGranted():
-            return f"{event.run} granted {', '.join(event.scope)}"
-        case ev.ItemWaited():
-            return f"{event.item} must wait: {event.reason}"
-        case ev.ItemRetried():
-            return f"{event.item} is offered again"
-        case ev.WorkerStarted():
-            return f"{event.run} works" + (f" (turn {event.turn})" if event.turn > 1 else "")
-        case ev.RunReported():
-            said = event.report.kind.value
-            return f"{event.run} says {said}" + (f": {event.report.summary}" if event.report.summary else "")
-        case ev.VerdictGiven():
-            if event.verdict.kind is VerdictKind.accepted:
-                return f"{event.run} accepted: {event.verdict.rung.label}"
-            return f"{event.run} rejected: {'; '.join(event.verdict.reasons)}"
-        case ev.TrainTested():
-            outcome = "passed" if event.passed else "failed"
-            return f"train of {', '.join(event.runs) or 'nothing'} {outcome}"
-        case ev.RunLanded():
-            return f"{event.run} landed as {event.commit[:12]}"
-        case ev.LandingAbandoned():
-            return f"landing abandoned: {event.reason}"
-        case ev.RunEnded():
-            return f"{event.run} ended {event.end.value}: {event.reason}"
-        case ev.QuestionAsked():
-            return f"{event.question.id}: {event.question.text}"
-        case ev.QuestionAnswered():
-            return f"{event.question} answered: {event.choice}"
-        case ev.NoteAdded():
-            return f"{event.run} notes: {event.text}"
-        case ev.TurnRepeated() | ev.RunFlagged() | ev.RunRewound() | ev.ProviderLimited() | ev.Forbade():
-            return in_words(event)
-        case ev.BreakerOpened() | ev.BreakerClosed() | ev.LeaseGranted() | ev.LeaseEnded():
-            return in_words(event)
-        case ev.PlanPaused() | ev.PlanResumed() | ev.PlanStopped() | ev.PlanSteered() | ev.ScheduleFired():
-            return in_words(event)
-        case ev.ItemAdded():
-            return in_words(event) if event.spec.parent else ""
-        case _:
-            return ""
+    was_filed = isinstance(event, ev.ItemAdded) and event.spec.parent
+    return in_words(event) if was_filed or isinstance(event, WORTH_A_LINE) else ""
 
 
 @contextmanager

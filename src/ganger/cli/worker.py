@@ -27,6 +27,7 @@ from ganger.journal.queries import Reader
 from ganger.service.door import kept_policy, submit
 from ganger.service.fleet import Accepted, Reply
 from ganger.service.place import JOURNAL
+from ganger.service.places import Places
 
 TODO_BYTES_MAX = 64_000
 
@@ -60,7 +61,7 @@ def my_work(as_json: bool) -> int:
     Exit status: 0 there it is; 1 there is none yet.
     """
     me = _Me()
-    turns = sorted((me.state_dir / "runs" / me.run).glob("turn-*/brief.*.md"), key=lambda path: path.stat().st_mtime)
+    turns = sorted(Places(me.state_dir).run(me.run).glob("turn-*/brief.*.md"), key=lambda path: path.stat().st_mtime)
     if not turns:
         tell_error(f"{me.run} has no brief yet")
         return NO

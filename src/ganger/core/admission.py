@@ -17,7 +17,7 @@ from ganger.core.budget import reservation
 from ganger.core.facts import Item
 from ganger.core.hours import hours_refusal
 from ganger.core.ids import ItemId, LeaseId, RunId
-from ganger.core.limits import window_refusal
+from ganger.core.limits import grant_refusal
 from ganger.core.model import PLANNER, ItemSpec, Lane, Lease, LeaseMode, Refusal, RefusalCode
 from ganger.core.patterns import PathRules, ScopeIndex, scope_fault, scope_matches, scope_overlap
 from ganger.core.policy import Policy
@@ -131,7 +131,7 @@ def means_refusal(state: State, item: Item, now_ms: int, policy: Policy) -> Refu
     if spec.depth > policy.depth_max:
         reason = f"item {spec.id} stands {spec.depth} deep below its plan, and {policy.depth_max} is the most"
         return Refusal(RefusalCode.depth_cap, reason, "raise fleet.depth_max, or put it into a plan")
-    refusal = breaker_refusal(state, spec, spec.agent, now_ms) or window_refusal(state, spec.agent, now_ms, policy)
+    refusal = breaker_refusal(state, spec, spec.agent, now_ms) or grant_refusal(state, spec.agent, now_ms, policy)
     if refusal is not None:
         return refusal
     reserved = reservation(state, spec, spec.agent, policy)
@@ -261,7 +261,7 @@ def admit_scope(
     refusal = _hold_refused(state, asked, now_ms, policy)
     if refusal is None:
         return Admitted(asked)
-    free = free_lanes(state, lane, mode, now_ms, policy)
+    free = free_lanes(state, lane, mode, now_ms, policy, 1 if autopick else FREE_MAX)
     if autopick and free:
         chosen = _asked(free[0], (), mode, policy)
         if not isinstance(chosen, Refusal):
@@ -293,12 +293,14 @@ def _hold_refused(state: State, wanted: Wanted, now_ms: int, policy: Policy) -> 
     return scope_refusal(state, wanted, now_ms, state.reserved) or _lane_cap_refusal(state, lane)
 
 
-def free_lanes(state: State, but: str, mode: LeaseMode, now_ms: int, policy: Policy) -> tuple[str, ...]:
-    """Lanes of `policy.autopick` that could be had now, best first; at most `FREE_MAX`."""
+def free_lanes(
+    state: State, but: str, mode: LeaseMode, now_ms: int, policy: Policy, most: int = FREE_MAX
+) -> tuple[str, ...]:
+    """Lanes of `policy.autopick` that could be had now, best first; no more than `most`."""
     free: list[str] = []
     for name in policy.autopick:
         lane = policy.lane(name)
-        if lane is None or lane.exclusive or name == but or len(free) >= FREE_MAX:
+        if lane is None or lane.exclusive or name == but or len(free) >= most:
             continue
         if _hold_refused(state, Wanted(f"lane {name}", lane.paths, mode, name), now_ms, policy) is None:
             free.append(name)

@@ -12,6 +12,7 @@ from ganger.core import landing, leases, lifecycle, program, recovery
 from ganger.core.admission import FORCEABLE, admit, permit_refusal, refusals, wanted_by
 from ganger.core.breaker import moved_by_evidence
 from ganger.core.budget import in_full, overspent, reservation
+from ganger.core.evolve import brief_crc
 from ganger.core.facts import Item
 from ganger.core.ids import ItemId, run_id
 from ganger.core.model import (
@@ -53,9 +54,9 @@ def decide(state: State, command: cmd.Command, now_ms: int, policy: Policy) -> D
         case cmd.FileFollowUp():
             return program.decide_follow_up(state, command, policy)
         case cmd.RepeatTurn():
-            return recovery.decide_repeat(state, command)
+            return recovery.decide_repeat(state, command, now_ms, policy)
         case cmd.RecordRecovery():
-            return recovery.decide_recovery(state, command)
+            return recovery.decide_recovery(state, command, now_ms, policy)
         case cmd.FlagRun():
             return _flag(state, command)
         case cmd.RecordUsage():
@@ -158,9 +159,8 @@ def _item_events(state: State, spec: ItemSpec, brief: str) -> list[ev.Event]:
     present = state.items.get(spec.id)
     if present is None:
         return [ev.ItemAdded(spec, brief)]
-    if present.landed:
-        return []
-    return [ev.ItemRevised(spec, brief)]
+    same = present.spec == spec and present.brief_crc == brief_crc(brief) and not present.withdrawn
+    return [] if same or present.landed else [ev.ItemRevised(spec, brief)]
 
 
 def _grant(state: State, command: cmd.GrantRun, now_ms: int, policy: Policy) -> Decision:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from typing import Any
+from zlib import crc32
 
 from msgspec.structs import replace
 
@@ -92,8 +93,13 @@ def _schedule_dropped(state: State, entry: ev.Entry, event: ev.ScheduleDropped) 
     state.schedules.pop(event.name, None)
 
 
+def brief_crc(brief: str) -> int:
+    """The checksum of a brief, to tell it from another."""
+    return crc32(brief.encode("utf-8", "surrogatepass"))
+
+
 def _item_added(state: State, entry: ev.Entry, event: ev.ItemAdded) -> None:
-    item = Item(spec=event.spec, seq=entry.seq, hold=event.spec.hold)
+    item = Item(spec=event.spec, seq=entry.seq, hold=event.spec.hold, brief_crc=brief_crc(event.brief))
     if event.spec.kind == PLANNER:
         _change_plan(state, event.spec.plan, replans=state.plans.get(event.spec.plan, PlanFacts("")).replans + 1)
     else:
@@ -106,10 +112,13 @@ def _item_added(state: State, entry: ev.Entry, event: ev.ItemAdded) -> None:
 
 
 def _item_revised(state: State, entry: ev.Entry, event: ev.ItemRevised) -> None:
+    """Follow the plan; a hold that a person has lifted stays lifted while the plan says the same about it."""
     old = state.items.get(event.spec.id)
     if old is None:
         return _item_added(state, entry, ev.ItemAdded(event.spec, event.brief))
-    item = replace(old, spec=event.spec, hold=event.spec.hold, withdrawn=False)
+    same = event.spec.hold == old.spec.hold
+    hold = old.hold if same and not old.withdrawn else event.spec.hold
+    item = replace(old, spec=event.spec, hold=hold, withdrawn=False, brief_crc=brief_crc(event.brief))
     state.forget_links()
     state.put_revised(item)
     return None

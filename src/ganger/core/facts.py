@@ -135,6 +135,8 @@ class Item(Struct, frozen=True, gc=False):
     spec: ItemSpec
     seq: Seq
     """Where it was added; the order among equals."""
+    brief_crc: int = 0
+    """CRC-32 of its brief, which is not kept here: enough to see that a plan read again says the same."""
     attempts: int = 0
     """Runs granted so far; their numbers are never used again."""
     failures: int = 0

@@ -88,15 +88,22 @@ def _judged(
 def _most(state: State, now_ms: int, policy: Policy) -> tuple[int, bool]:
     """How many ready items could be given to runs at once, whatever the order of picking; and whether that is exact."""
     scopes, shared = [], []
+    # Scopes that cannot be shared and of which no more can work: an item with it is counted, or it is held.
+    settled: set[tuple[str, ...]] = set()
     for _, _, _, item_id in state.ready:
         item = state.items[item_id]
+        claim = wanted_by(item.spec, policy)
+        scope = ("**",) if claim.alone else claim.scope
+        may_share = claim.mode is LeaseMode.shared and not claim.alone
+        if not may_share and scope in settled:
+            continue
         if item_refusal(state, item, now_ms) or means_refusal(state, item, now_ms, policy):
             continue
-        spec = item.spec
-        claim = wanted_by(spec, policy)
+        if not may_share:
+            settled.add(scope)
         if scope_refusal(state, claim, now_ms) is None:
-            scopes.append(("**",) if claim.alone else claim.scope)
-            shared.append(claim.mode is LeaseMode.shared and not claim.alone)
+            scopes.append(scope)
+            shared.append(may_share)
     packed = largest(conflict_masks(scopes, shared, state.rules), EXACT_MAX)
     return packed.most, packed.exact
 

@@ -28,5 +28,11 @@ def hours_open_ms(now_ms: int, policy: Policy) -> int:
     return (now_ms // MINUTE_MS + wait) * MINUTE_MS
 
 
+def closed_until_ms(now_ms: int, policy: Policy) -> int:
+    """Tell until when nothing may be started; 0 when it may be now."""
+    opens_ms = hours_open_ms(now_ms, policy)
+    return opens_ms if opens_ms > now_ms else 0
+
+
 def _within(minute: int, start: int, end: int) -> bool:
     return start <= minute < end if start < end else minute >= start or minute < end

@@ -6,11 +6,13 @@ but its token is refused (RELIABILITY I-1).
 
 from __future__ import annotations
 
+from itertools import takewhile
+
 from ganger.core import commands as cmd
 from ganger.core import events as ev
 from ganger.core.admission import FORCEABLE, admit_scope
 from ganger.core.facts import HeldLease
-from ganger.core.ids import LeaseId, Token
+from ganger.core.ids import LeaseId, Seq, Token, lease_id
 from ganger.core.model import Refusal, RefusalCode
 from ganger.core.policy import Policy
 from ganger.core.state import State
@@ -78,7 +80,8 @@ def decide_release(state: State, command: cmd.ReleaseLease) -> Decided:
     """Give a lease back, or take it away by name; one that is gone is no error to whoever held it."""
     held = state.held.get(command.lease)
     if held is None:
-        return () if 0 < command.token <= state.seq else _unknown(command.lease)
+        is_over = command.token <= state.seq and command.lease == lease_id(Seq(command.token))
+        return () if is_over else _unknown(command.lease)
     if command.force:
         return (ev.LeaseEnded(held.id, f"taken away by {command.force}"),)
     if held.lease.token != command.token:
@@ -95,13 +98,13 @@ def decide_sweep(state: State, now_ms: int) -> Decided:
 
 def expired(state: State, now_ms: int) -> list[ev.LeaseEnded]:
     """Leases without a run that have run out."""
-    over = [held.id for held in state.held.values() if held.lease.expires_ms <= now_ms]
-    return [ev.LeaseEnded(lease, "expired") for lease in over]
+    over = takewhile(lambda end: end[0] <= now_ms, state.ends)
+    return [ev.LeaseEnded(lease, "expired") for _, lease in over]
 
 
 def next_expiry_ms(state: State) -> int | None:
     """When the first of these leases runs out; None when there is none."""
-    return min((held.lease.expires_ms for held in state.held.values()), default=None)
+    return state.ends[0][0] if state.ends else None
 
 
 def _live(state: State, lease: LeaseId, token: Token, now_ms: int) -> HeldLease | Refusal:

@@ -210,6 +210,9 @@ def gate(state: State, now_ms: int, policy: Policy, intent: Intent) -> tuple[Gat
         return Gate.live, "nothing is left, and the planner has not said so yet"
     left = [i for i in state.items.values() if wanted(i, intent) and not (i.landed or i.finished or i.withdrawn)]
     if not left:
+        silent = [facts.quiet_replans for facts in _plans(state, policy, intent) if facts.quiet_replans]
+        if silent:
+            return Gate.blocked, f"nothing is left, and the planner has said nothing, {max(silent)} times in a row"
         return Gate.drained, "nothing is left"
     return Gate.blocked, f"{len(left)} left, none goes on by itself: {', '.join(i.spec.id for i in left[:5])}"
 

@@ -25,6 +25,8 @@ from ganger.core.patterns import ScopeIndex
 from ganger.core.policy import Policy
 from ganger.core.state import State
 
+EVERYTHING = ("**",)
+"""The scope of whoever must be alone."""
 Answer: TypeAlias = tuple[Refusal | None, bool]
 """Why a scope cannot be had now (None: it can), and whether that waits for a person."""
 Answers: TypeAlias = dict[tuple[tuple[str, ...], LeaseMode], tuple[str, Refusal, bool]]
@@ -86,13 +88,13 @@ def _ask_for_scope(
     if known is not None:
         first, answer, waits = known
         return _answered_again(answer, first, claim.name), waits
-    refusal = scope_refusal(state, claim, now_ms, reserved)
+    refusal = scope_refusal(state, claim, now_ms) or _reserved_refusal(state, claim, now_ms, reserved)
     for_person = refusal is not None and _waits_for_person(state, claim, refusal)
     if refusal is not None and not claim.alone:
         refused[scope, mode] = claim.name, refusal, for_person
     if not for_person:
         shared = mode is LeaseMode.shared and not claim.alone
-        reserved.add(item.spec.id, ("**",) if claim.alone else scope, shared=shared)
+        reserved.add(item.spec.id, EVERYTHING if claim.alone else scope, shared=shared)
     return refusal, for_person
 
 
@@ -101,6 +103,16 @@ def _answered_again(refusal: Refusal, first: str, name: str) -> Refusal:
     if not refusal.reason.startswith(first):
         return refusal
     return replace(refusal, reason=name + refusal.reason.removeprefix(first))
+
+
+def _reserved_refusal(state: State, claim: Wanted, now_ms: int, reserved: ScopeIndex[ItemId]) -> Refusal | None:
+    """Refuse what an item that comes first holds or waits for in this tick; who must be alone wants everything."""
+    if not claim.alone:
+        return scope_refusal(state, claim, now_ms, reserved)
+    first = next(reserved.overlapping(EVERYTHING), None)
+    if first is None:
+        return None
+    return Refusal(RefusalCode.exclusive_held, f"{claim.name} runs alone, and {first} comes first", holder=first)
 
 
 def _waits_for_person(state: State, claim: Wanted, refusal: Refusal) -> bool:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from msgspec import Struct
 
 from ganger.core.model import Budget, Kind, Lane
 from ganger.core.patterns import PathRules
 
 
-class Policy(Struct, frozen=True):
+class Policy(Struct, frozen=True, dict=True):
     """The effective settings of a fleet."""
 
     target: str = "main"
@@ -81,7 +83,12 @@ class Policy(Struct, frozen=True):
 
     def lane(self, name: str) -> Lane | None:
         """The lane of that name; None when there is none."""
-        return next((lane for lane in self.lanes if lane.name == name), None)
+        return self._lanes_by_name.get(name)
+
+    @cached_property
+    def _lanes_by_name(self) -> dict[str, Lane]:
+        """Asked many times in a decision, and a thousand lanes are many."""
+        return {lane.name: lane for lane in self.lanes}
 
     def kind(self, name: str) -> Kind:
         """The kind of that name; without limits when it is not listed."""

@@ -146,11 +146,8 @@ def decide_planner(state: State, command: cmd.AskPlanner, policy: Policy) -> Dec
     plan = state.plans.get(command.plan)
     if plan is None or not policy.planner:
         return Refusal(RefusalCode.config, "no planner is configured", "set loop.planner in ganger.toml")
-    name = ItemId(f"{command.plan[:48]}-replan-{plan.replans + 1}")
-    if name in state.items:
-        return Refusal(RefusalCode.conflict, f"there is an item {name} already", "give it another id")
     spec = ItemSpec(
-        id=name,
+        id=_free_name(state, f"{command.plan[:48]}-replan-", plan.replans + 1),
         plan=command.plan,
         title=f"Plan what is left to do in {command.plan}",
         scope=("**",),
@@ -192,7 +189,7 @@ def decide_follow_up(state: State, command: cmd.FileFollowUp, policy: Policy) ->
         return Refusal(RefusalCode.depth_cap, reason, "say it in a note")
     like = (i.spec for i in state.items.values() if i.spec.plan == parent.plan and i.spec.kind != PLANNER)
     model = next(like, ItemSpec(parent.id, parent.plan, parent.title, parent.scope)) if planner else parent
-    name = _free_name(state, parent.id, len(filed) + 1)
+    name = _free_name(state, f"{parent.id[:56]}-f", len(filed) + 1)
     spec = ItemSpec(
         id=name,
         plan=parent.plan,
@@ -212,8 +209,9 @@ def decide_follow_up(state: State, command: cmd.FileFollowUp, policy: Policy) ->
     return (ev.ItemAdded(spec, command.brief),)
 
 
-def _free_name(state: State, parent: ItemId, number: int) -> ItemId:
-    while (name := ItemId(f"{parent[:56]}-f{number}")) in state.items:
+def _free_name(state: State, stem: str, number: int) -> ItemId:
+    """The first name of that stem, from `number` on, that no item has: a plan may have taken any of them."""
+    while (name := ItemId(f"{stem}{number}")) in state.items:
         number += 1
     return name
 

@@ -33,7 +33,7 @@ from ganger.core.ids import RunId
 from ganger.core.landing import next_train
 from ganger.core.leases import next_expiry_ms
 from ganger.core.lifecycle import is_turn_over
-from ganger.core.limits import window_refusal
+from ganger.core.limits import grants_open_ms, window_refusal
 from ganger.core.liveness import liveness, next_change_ms
 from ganger.core.loop import Intent, goes_on, planner_due
 from ganger.core.model import Again, EndKind, Liveness, QuestionKind, ReportKind, Usage
@@ -82,8 +82,8 @@ def _run_effects(
         yield Recover(run.id, run.turn)
     elif run.report is not None and changes_nothing(state.items[run.item].spec):
         yield EndRun(run.id, EndKind.finished, run.report.summary or f"its worker says: {run.report.outcome}")
-    elif _permit_is_over(run, observed, now_ms):
-        yield Submit(cmd.StopRun(run.id, EndKind.expired, "its start permit ran out before its worker was started"))
+    elif fault := _permit_fault(run, observed, now_ms):
+        yield Submit(cmd.StopRun(run.id, EndKind.expired, fault))
     elif run.report is not None and run.report.kind is ReportKind.done and run.evidence is None and not run.turn_due:
         yield CollectEvidence(run.id, run.turn)
     yield from _spending(run, observed)
@@ -91,9 +91,18 @@ def _run_effects(
         yield Submit(cmd.StopRun(run.id, EndKind.interrupted, "the night was ended"))
 
 
-def _permit_is_over(run: Run, observed: Observed, now_ms: int) -> bool:
-    """Whether nobody has started the run's first worker in time; one that may be under way is waited for."""
-    return not run.turn and bool(run.permit_ms) and run.permit_ms <= now_ms and run.id not in observed.starting
+def _permit_fault(run: Run, observed: Observed, now_ms: int) -> str:
+    """Say why a run's first worker may not be started any more; a start that may be under way is waited for.
+
+    The permit is for one base and a time: a run that would begin behind the target's tip is granted anew instead.
+    """
+    if run.turn or run.stop is not None or run.report is not None or run.question or run.id in observed.starting:
+        return ""
+    if run.permit_ms and run.permit_ms <= now_ms:
+        return "its start permit ran out before its worker was started"
+    if observed.target and observed.target != run.base:
+        return f"its start permit was for {run.base[:12]}, and the target is at {observed.target[:12]}"
+    return ""
 
 
 def _limited(run: Run, observed: Observed) -> Iterator[Effect]:
@@ -225,7 +234,7 @@ def _may_start(state: State, run: Run, observed: Observed, now_ms: int, policy: 
     """Whether a turn that is due may begin: its time has come, its provider is open, its permit still good."""
     if start_ms(run) > now_ms or window_refusal(state, run.agent, now_ms, policy) is not None:
         return False
-    return not _permit_is_over(run, observed, now_ms)
+    return not _permit_fault(run, observed, now_ms)
 
 
 def own_keys(run: Run) -> tuple[str, str]:
@@ -269,7 +278,7 @@ def next_wake_ms(state: State, observed: Observed, now_ms: int, policy: Policy) 
     times = [when for run in state.runs.values() for when in _run_times(state, run, observed, now_ms, policy)]
     times += _other_times(state)
     if state.workers_busy < policy.workers_max and state.ready:
-        times += [*_offer_times(state), hours_open_ms(now_ms, policy)]
+        times += [*_offer_times(state, policy), hours_open_ms(now_ms, policy)]
     if observed.look_again_ms is not None:
         times.append(observed.look_again_ms)
     return min((when for when in times if when > now_ms), default=None)
@@ -295,7 +304,7 @@ def _run_times(state: State, run: Run, observed: Observed, now_ms: int, policy: 
             yield run.permit_ms
 
 
-def _offer_times(state: State) -> Iterator[int]:
+def _offer_times(state: State, policy: Policy) -> Iterator[int]:
     for _, _, _, item_id in state.ready:
         item = state.items[item_id]
         yield item.cool_until_ms
@@ -303,6 +312,7 @@ def _offer_times(state: State) -> Iterator[int]:
         if item.hold is not None and item.hold.reason == "until":
             yield item.hold.until_ms
     if state.ready:
+        yield from (grants_open_ms(state, provider, policy) for provider in state.windows)
         yield from (window.until_ms for window in state.windows.values())
         yield from (breaker.until_ms for breaker in state.breakers.values())
 

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from ganger.core import commands as cmd
 from ganger.core import events as ev
+from ganger.core.hours import closed_until_ms
 from ganger.core.lifecycle import find_run, is_turn_over
 from ganger.core.limits import resume_ms
 from ganger.core.model import Again, EndKind, Recovery, RecoveryFacts, Refusal, RefusalCode, Report, ReportKind
@@ -18,6 +19,8 @@ from ganger.core.state import State
 
 LOSSES_MAX = 3
 """How often a run goes on after its worker vanished; then something about it kills whoever watches it."""
+LIMITS_MAX = 50
+"""How often a run goes on after its provider's limit; then it is begun anew another time."""
 NOTE_CHARS_MAX = 4_000
 
 Decided = tuple[ev.Event, ...] | Refusal
@@ -45,7 +48,7 @@ def judge_recovery(facts: RecoveryFacts) -> Recovered:
     return Recovered(Recovery.resumable, "its workspace and its base are as they should be")
 
 
-def decide_recovery(state: State, command: cmd.RecordRecovery) -> Decided:
+def decide_recovery(state: State, command: cmd.RecordRecovery, now_ms: int, policy: Policy) -> Decided:
     """Let a run go on, judge what it left, or end it; diverged never goes on by itself."""
     run = find_run(state, command.run, command.token)
     if isinstance(run, Refusal):
@@ -55,7 +58,7 @@ def decide_recovery(state: State, command: cmd.RecordRecovery) -> Decided:
     found = judge_recovery(command.facts)
     if found.recovery is Recovery.resumable and run.repeats.count(Again.lost) < LOSSES_MAX:
         reason = "the worker vanished together with whoever watched it; it goes on in its workspace"
-        return (ev.TurnRepeated(run.id, run.turn, Again.lost, reason),)
+        return (ev.TurnRepeated(run.id, run.turn, Again.lost, reason, closed_until_ms(now_ms, policy)),)
     if found.recovery is Recovery.complete:
         return (ev.RunReported(run.id, run.turn, Report(ReportKind.done, source="exit")),)
     if found.recovery is Recovery.resumable:
@@ -65,7 +68,7 @@ def decide_recovery(state: State, command: cmd.RecordRecovery) -> Decided:
     return (ev.StopRequested(run.id, EndKind.failed, reason),)
 
 
-def decide_repeat(state: State, command: cmd.RepeatTurn) -> Decided:
+def decide_repeat(state: State, command: cmd.RepeatTurn, now_ms: int, policy: Policy) -> Decided:
     """Have a silent worker's turn done over, once, with the identical brief; the second time is the end of it."""
     run = find_run(state, command.run, command.token)
     if isinstance(run, Refusal):
@@ -79,7 +82,7 @@ def decide_repeat(state: State, command: cmd.RepeatTurn) -> Decided:
     if Again.hang in run.repeats:
         reason = f"{command.reason}, for the second time on the identical brief"
         return (ev.StopRequested(run.id, EndKind.stalled, reason),)
-    return (ev.TurnRepeated(run.id, run.turn, Again.hang, command.reason),)
+    return (ev.TurnRepeated(run.id, run.turn, Again.hang, command.reason, closed_until_ms(now_ms, policy)),)
 
 
 def decide_limit(state: State, command: cmd.RecordLimit, now_ms: int, policy: Policy) -> Decided:
@@ -96,8 +99,9 @@ def decide_limit(state: State, command: cmd.RecordLimit, now_ms: int, policy: Po
             ev.ProviderLimited(provider, now_ms + policy.breaker_ms, command.reason, run.id),
             ev.StopRequested(run.id, EndKind.limited, reason),
         )
-    if command.until_ms <= now_ms:
-        return ()
+    if run.repeats.count(Again.limited) >= LIMITS_MAX:
+        reason = f"provider {provider} has interrupted the run {LIMITS_MAX} times"
+        return (ev.StopRequested(run.id, EndKind.limited, reason),)
     not_before_ms = resume_ms(state, run.agent, command.until_ms, now_ms, policy)
     return (
         ev.ProviderLimited(provider, command.until_ms, command.reason, run.id),

@@ -60,6 +60,8 @@ class State:
         """What live runs may still spend, on each account."""
         self.busy: Counter[str] = Counter()
         """Busy workers: all under the empty key, and by `kind:NAME`, `lane:NAME`, `agent:NAME`."""
+        self.ends: list[tuple[int, LeaseId]] = sorted((held.lease.expires_ms, held.id) for held in kept.held)
+        """When the leases without a run run out, the next one first."""
         self.alone: set[RunId | LeaseId] = {held.id for held in kept.held if held.lease.alone}
         """Holders that must be alone."""
         self.touched_items: set[ItemId] = set()
@@ -268,16 +270,23 @@ class State:
         """Store a lease that belongs to no run."""
         if self._leases is not None and held.id not in self.held:
             self._leases.add(held.id, held.lease.scope, shared=held.lease.mode is LeaseMode.shared)
+        self._forget_end(held.id)
+        insort(self.ends, (held.lease.expires_ms, held.id))
         self.held[held.id] = held
         if held.lease.alone:
             self.alone.add(held.id)
 
     def drop_held(self, lease: LeaseId) -> None:
         """Take such a lease out."""
+        self._forget_end(lease)
         if self.held.pop(lease, None) is not None:
             self.alone.discard(lease)
             if self._leases is not None:
                 self._leases.remove(lease)
+
+    def _forget_end(self, lease: LeaseId) -> None:
+        if lease in self.held:
+            self.ends.pop(bisect_left(self.ends, (self.held[lease].lease.expires_ms, lease)))
 
     def _count(self, before: Run | None, after: Run | None) -> None:
         """Keep the counts and what is outstanding when a run's facts change."""

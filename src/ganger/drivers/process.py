@@ -100,6 +100,8 @@ class ProcessSpec(Struct, frozen=True):
     marker: str
     """Tells all processes of this turn from all others, for example `login.2:17`."""
     stdin_path: Path | None = None
+    keep_errors: bool = True
+    """Whether standard error is kept too; otherwise it is dropped."""
     grace_ms: int = 5_000
     timeout_ms: int = 0
     """0: none."""
@@ -169,6 +171,7 @@ def _shim_spec(spec: ProcessSpec, argv: tuple[str, ...], program: str) -> bytes:
         "cwd": str(spec.cwd),
         "stdin_path": None if spec.stdin_path is None else str(spec.stdin_path),
         "output_path": str(spec.output_path),
+        "keep_errors": spec.keep_errors,
         "exit_path": str(spec.exit_path),
         "grace_ms": spec.grace_ms,
         "timeout_ms": spec.timeout_ms,

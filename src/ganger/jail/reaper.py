@@ -73,6 +73,7 @@ class Reaper:
         self.umask: int = spec["umask"]
         self.parent: int = spec["parent"]
         """The process whose death is a request to stop; 0: outlive everybody."""
+        self.keep_errors: bool = spec["keep_errors"]
         self.output = Output(spec["output_path"], spec["output_max"])
         self.started_ms = _now_ms()
         self.deadline = time.monotonic() + spec["timeout_ms"] / 1000 if spec["timeout_ms"] else float("inf")
@@ -108,7 +109,7 @@ class Reaper:
             _die_with(shim, signal.SIGKILL)
             os.dup2(os.open(self.stdin_path, os.O_RDONLY), 0)
             os.dup2(self.output.writer, 1)
-            os.dup2(self.output.writer, 2)
+            os.dup2(self.output.writer if self.keep_errors else os.open(os.devnull, os.O_WRONLY), 2)
             _reset_signals()
             os.umask(self.umask)
             os.chdir(self.cwd)

@@ -6,6 +6,8 @@ whoever needs their content decodes it into the types of `core.model`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -15,6 +17,8 @@ from ganger.errors import StateDirError
 
 SCHEMA = 2
 """The schema these queries are written for; held equal to `journal.schema.VERSION` by a test."""
+READ_AT_ONCE = 500
+"""Positions in one statement."""
 
 
 class ItemRow(NamedTuple):
@@ -279,6 +283,16 @@ class EntryRow(NamedTuple):
     crc: int
 
 
+class MarkRow(NamedTuple):
+    """An entry of the journal without what it says."""
+
+    seq: int
+    at_ms: int
+    type: str
+    subject: str
+    actor: str
+
+
 class LiveRow(NamedTuple):
     """A live run with what a person wants to see of it at a glance."""
 
@@ -358,6 +372,15 @@ class Reader:
     def close(self) -> None:
         """Close the file."""
         self.db.close()
+
+    @contextmanager
+    def at_one_time(self) -> Iterator[None]:
+        """Let all questions inside the block see the same state, whatever the fleet does meanwhile."""
+        self._rows("BEGIN")
+        try:
+            yield
+        finally:
+            self._rows("ROLLBACK")
 
     def _all(self, row: type[Row], rest: str, *values: apsw.SQLiteValue) -> list[Row]:
         """The rows of one kind that the rest of a statement (WHERE, ORDER BY) leaves, in its order."""
@@ -588,6 +611,23 @@ class Reader:
             *names,
         )
         return [EntryRow(*row) for row in rows]
+
+    def marks(self, seqs: Iterable[int]) -> list[MarkRow]:
+        """The entries at these positions, in order."""
+        ordered = sorted(set(seqs))
+        found: list[MarkRow] = []
+        for at in range(0, len(ordered), READ_AT_ONCE):
+            chunk = ordered[at : at + READ_AT_ONCE]
+            found += self._marks(f"seq IN ({','.join('?' * len(chunk))})", *chunk)
+        return found
+
+    def marks_of(self, types: Sequence[str], after: int) -> list[MarkRow]:
+        """The entries of some types after a position, in order."""
+        return self._marks(f"seq>? AND type IN ({','.join('?' * len(types))})", after, *types)
+
+    def _marks(self, where: str, *values: apsw.SQLiteValue) -> list[MarkRow]:
+        rows = self._rows(f"SELECT seq, at_ms, type, subject, actor FROM entries WHERE {where} ORDER BY seq", *values)
+        return [MarkRow(*row) for row in rows]
 
     def commits_like(self, prefix: str) -> list[str]:
         """The commits that entries speak of and that begin with these hexadecimal digits, at most ten."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ganger.core.model import CheckState, EndKind, Report, ReportKind, Rung
+from ganger.core.model import CheckState, EndKind, Liveness, Report, ReportKind, Rung
 from ganger.core.verdict import check_fault
 from ganger.report.attempts import said, turn_source, what_changed
-from ganger.report.facts import Facts, RunFacts, TrainFacts, TurnFacts
+from ganger.report.facts import CITED_MAX, Facts, RunFacts, TrainFacts, TurnFacts
 from ganger.report.shape import Anomaly, AnomalyKind
 from ganger.report.wording import count, duration, named, sentence
 
@@ -15,9 +15,9 @@ from ganger.report.wording import count, duration, named, sentence
 def anomalies(facts: Facts) -> tuple[Anomaly, ...]:
     """Everything a person should know before the rest."""
     recent = [run for run in facts.runs.values() if facts.is_recent(run)]
-    found = [*_supervisors(facts), *_trains(facts)]
+    found = [*_supervisors(facts), *_trains(facts), *_forbidden(facts), *_pruned_unseen(facts)]
     for run in recent:
-        found += [*_ended(facts, run)]
+        found += [*_ended(facts, run), *_repeated(facts, run), *_spinning(facts, run)]
         for turn in run.turns:
             found += [*_turn(facts, turn)]
     grave = {kind: place for place, kind in enumerate(AnomalyKind)}
@@ -85,6 +85,39 @@ def _ended(facts: Facts, run: RunFacts) -> Iterator[Anomaly]:
     how = f", {duration(alive_ms)} after it was started" if alive_ms > 0 else ""
     seqs = facts.positions.last(row.id, "WorkerExited", "StopRequested", "RunEnded")
     yield Anomaly(kind, row.id, f"{sentence(row.reason)}{how}.", "", row.ended_ms, facts.cite(seqs, row.id))
+
+
+def _repeated(facts: Facts, run: RunFacts) -> Iterator[Anomaly]:
+    """Turns that were done over although their worker had not reported."""
+    for row in run.repeats:
+        text = f"Turn {row.turn} was done over ({row.why}): {row.reason}."
+        yield Anomaly(AnomalyKind.repeated, row.run, text, "", row.at_ms, facts.cite((row.seq,), row.run))
+
+
+def _spinning(facts: Facts, run: RunFacts) -> Iterator[Anomaly]:
+    """A worker that ended, or still is, in a state of much activity and no result."""
+    row = run.row
+    if row.liveness == Liveness.spinning:
+        source = facts.cite(facts.positions.last(row.id, "RunFlagged"), row.id)
+        yield Anomaly(AnomalyKind.spinning, row.id, f"{sentence(row.liveness_reason)}.", "", row.flagged_ms, source)
+
+
+def _forbidden(facts: Facts) -> Iterator[Anomaly]:
+    """Workers that ran into their fence; it held."""
+    for row in facts.reader.forbidden(facts.since_ms):
+        source = facts.cite((row.seq,), row.run)
+        yield Anomaly(AnomalyKind.forbidden, row.run or row.actor, f"{sentence(row.reason)}.", "", row.at_ms, source)
+
+
+def _pruned_unseen(facts: Facts) -> Iterator[Anomaly]:
+    """Runs whose kept files are gone although nobody had decided on them; a debt, whenever it was made."""
+    number = facts.reader.pruned_unseen()
+    if number:
+        unseen = [row for row in facts.reader.prunings() if row.unreviewed]
+        runs = list(dict.fromkeys(row.run for row in unseen))
+        text = f"{count(number, 'result was', 'results were')} pruned unseen: {named(runs)}."
+        source = facts.cite(row.seq for row in unseen[-CITED_MAX:])
+        yield Anomaly(AnomalyKind.pruned_unseen, "prune", text, "", unseen[-1].at_ms, source)
 
 
 def _trains(facts: Facts) -> Iterator[Anomaly]:

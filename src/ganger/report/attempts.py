@@ -33,7 +33,8 @@ def attempts_of(facts: Facts, item: str) -> tuple[Attempt, ...]:
 def attempt(facts: Facts, run: RunFacts) -> Attempt:
     """Tell one run."""
     row = run.row
-    seqs = (row.token, *facts.positions.last(row.id, "VerdictGiven", "StopRequested", "RunEnded", "RunLanded"))
+    last = facts.positions.last(row.id, "VerdictGiven", "StopRequested", "RunEnded", "RunLanded")
+    seqs = (row.token, *(repeat.seq for repeat in run.repeats), *last)
     return Attempt(
         run=row.id,
         agent=row.agent,
@@ -42,6 +43,7 @@ def attempt(facts: Facts, run: RunFacts) -> Attempt:
         granted_ms=row.granted_ms,
         ended_ms=row.ended_ms,
         counts=bool(row.counts),
+        again=named([f"turn {repeat.turn} was done over ({repeat.why})" for repeat in run.repeats]),
         turns=tuple(turn_seen(facts, run, turn) for turn in run.turns),
         looks=tuple(command("git", "--git-dir", str(facts.state_dir / "hub.git"), "log", ref) for ref in run.kept),
         source=facts.cite(seqs, run=row.id, commit=row.landed),
@@ -52,7 +54,7 @@ def turn_seen(facts: Facts, run: RunFacts, turn: TurnFacts) -> TurnSeen:
     """Tell one worker process."""
     row = turn.row
     evidence = turn.evidence
-    judged = (row.judged_ms - evidence.took_ms, row.judged_ms) if evidence is not None else (0, 0)
+    looked_ms = max(row.judged_ms - evidence.took_ms, row.started_ms) if evidence is not None else 0
     return TurnSeen(
         run=row.run,
         turn=row.turn,
@@ -62,7 +64,7 @@ def turn_seen(facts: Facts, run: RunFacts, turn: TurnFacts) -> TurnSeen:
         ending=exit_text(turn),
         said=said(turn.report),
         found=found(turn),
-        checking_ms=(max(judged[0], row.started_ms), judged[1]),
+        checking_ms=(looked_ms, max(row.judged_ms, looked_ms) if evidence is not None else 0),
         cpu_ms=row.cpu_ms,
         source=turn_source(facts, turn),
     )

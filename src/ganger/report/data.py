@@ -7,6 +7,7 @@ from pathlib import Path
 from ganger.journal.queries import Reader
 from ganger.report.anomalies import anomalies
 from ganger.report.facts import Facts
+from ganger.report.held_back import held_back
 from ganger.report.numbers import numbers, refused, spent, trains_seen, turns_seen
 from ganger.report.sections import Sections
 from ganger.report.shape import Numbers, ReportData
@@ -19,19 +20,17 @@ def collect(reader: Reader, state_dir: Path, since_ms: int = 0, now_ms: int = 0)
     `now_ms` 0 means the time of the newest entry, so that the same journal gives the same report whenever it is
     asked for. All reading is done in one transaction: a fleet that goes on working does not tear the picture.
     """
-    reader.db.execute("BEGIN")
-    try:
+    with reader.at_one_time():
         return _collect(Facts(reader, state_dir, since_ms, now_ms or reader.last_ms()))
-    finally:
-        reader.db.execute("ROLLBACK")
 
 
 def _collect(facts: Facts) -> ReportData:
     sections = Sections(facts)
     turns, trains = turns_seen(facts), trains_seen(facts)
-    figures = numbers(facts, turns, trains)
-    found = anomalies(facts)
     times, waits = spent(facts), refused(facts)
+    figures = numbers(facts, turns, trains, times)
+    found = anomalies(facts)
+    holding = held_back(facts)
     return ReportData(
         headline=headline(figures, sections),
         now_ms=facts.now_ms,
@@ -40,9 +39,11 @@ def _collect(facts: Facts) -> ReportData:
         numbers=figures,
         anomalies=found,
         landed=sections.landed,
+        finished=sections.finished,
         ready=sections.ready,
         blocked=sections.blocked,
         given_up=sections.given_up,
+        held_back=holding,
         still_open=sections.still_open,
         turns=turns,
         trains=trains,
@@ -60,6 +61,10 @@ def headline(figures: Numbers, sections: Sections) -> str:
         every = "The only item has landed" if figures.items == 1 else f"All {figures.items:,} items have landed"
         return f"{every}."
     done = f"{figures.landed:,} of {count(figures.items, 'item')} landed"
+    if figures.finished:
+        done += f", {figures.finished:,} finished with nothing to land"
+    if figures.landed + figures.finished == figures.items:
+        return f"{done}."
     waits = len(sections.ready) + len(sections.blocked)
     needs = [f"{waits} wait{'s' if waits == 1 else ''} for your answer"] if waits else []
     if sections.given_up:

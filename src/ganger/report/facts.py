@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 import msgspec
@@ -12,8 +12,10 @@ from ganger.core.landing import REJECT
 from ganger.core.model import CheckResult, CheckState, Evidence, ItemSpec, Report, Verdict, VerdictKind
 from ganger.journal.queries import (
     ItemRow,
+    PlanRow,
     QuestionRow,
     Reader,
+    RepeatRow,
     RunRow,
     SupervisorRow,
     TrainRow,
@@ -33,8 +35,10 @@ _conflicts = msgspec.json.Decoder(tuple[tuple[str, tuple[str, ...]], ...]).decod
 _CITED = (
     *("RunGranted", "WorkerStarted", "WorkerExited", "RunReported", "QuestionAsked", "QuestionAnswered"),
     *("EvidenceRecorded", "VerdictGiven", "StopRequested", "RunEnded", "RunLanded", "LandingAbandoned"),
+    *("RunFlagged", "UsageRecorded"),
 )
-READ_AT_ONCE = 500
+CITED_MAX = 5
+"""Entries named for an aggregate; the others are found by their type."""
 
 
 class TurnFacts(Struct, frozen=True):
@@ -57,10 +61,11 @@ class TurnFacts(Struct, frozen=True):
 
 
 class RunFacts(Struct, frozen=True):
-    """A run with its turns and its questions."""
+    """A run with its turns, the repeats of turns, and its questions."""
 
     row: RunRow
     turns: tuple[TurnFacts, ...]
+    repeats: tuple[RepeatRow, ...]
     questions: tuple[QuestionRow, ...]
     kept: tuple[str, ...]
 
@@ -88,11 +93,7 @@ class Positions:
         self.abandoned: list[int] = []
         """Landings that were given up, in order."""
         turns: dict[str, int] = {}
-        marks = ",".join("?" * len(_CITED))
-        rows = reader.db.execute(
-            f"SELECT seq, type, subject FROM entries WHERE seq>? AND type IN ({marks}) ORDER BY seq", (after, *_CITED)
-        )
-        for seq, kind, subject in rows:
+        for seq, _, kind, subject, _ in reader.marks_of(_CITED, after):
             if kind == "LandingAbandoned":
                 self.abandoned.append(seq)
             elif kind == "WorkerStarted":
@@ -117,8 +118,9 @@ class Facts:
 
     def __init__(self, reader: Reader, state_dir: Path, since_ms: int, now_ms: int) -> None:
         self.state_dir, self.since_ms, self.now_ms = state_dir, since_ms, now_ms
-        self._reader = reader
+        self.reader = reader
         self._cited: set[int] = set()
+        self.plans: dict[str, PlanRow] = {row.id: row for row in reader.plans()}
         self.items: dict[str, ItemRow] = {row.id: row for row in reader.items()}
         self.specs: dict[str, ItemSpec] = {row.id: _spec(row.spec) for row in self.items.values()}
         self._questions = reader.questions(every=True)
@@ -139,17 +141,16 @@ class Facts:
         self._dependents = _dependents(self.specs.values())
 
     def _first_seq(self, since_ms: int) -> int:
-        found = self._reader.db.execute("SELECT min(seq) FROM entries WHERE at_ms>=?", (since_ms,)).get
-        return int(found or self.last_seq)
+        return self.reader.first_seq(since_ms) or self.last_seq
 
     def _read_runs(self) -> dict[str, RunFacts]:
         """The runs of the report's time, and all of items whose fate it tells; in the order they were granted."""
-        rows = {row.id: row for row in self._reader.runs(since_ms=self.since_ms)}
+        rows = {row.id: row for row in self.reader.runs(since_ms=self.since_ms)}
         told = {row.item for row in rows.values()}
-        told |= {item.id for item in self.items.values() if item.attempts and not item.landed}
+        told |= {item.id for item in self.items.values() if item.attempts and not is_done(item)}
         if self.since_ms:
             for item in sorted(told):
-                rows |= {row.id: row for row in self._reader.runs(item)}
+                rows |= {row.id: row for row in self.reader.runs(item)}
         asked: dict[str, list[QuestionRow]] = {}
         for question in self._questions:
             asked.setdefault(question.run, []).append(question)
@@ -157,8 +158,8 @@ class Facts:
         return {row.id: self._read_run(row, tuple(asked.get(row.id, ()))) for row in ordered}
 
     def _read_run(self, row: RunRow, questions: tuple[QuestionRow, ...]) -> RunFacts:
-        turns = tuple(_turn(turn) for turn in self._reader.turns(row.id))
-        return RunFacts(row, turns, questions, _names(row.kept))
+        turns = tuple(_turn(turn) for turn in self.reader.turns(row.id))
+        return RunFacts(row, turns, tuple(self.reader.repeats(row.id)), questions, _names(row.kept))
 
     def is_recent(self, run: RunFacts) -> bool:
         """Whether the run lived in the report's time."""
@@ -178,21 +179,17 @@ class Facts:
         self._cited.update(named)
         return Source(named, run, commit, train, checks)
 
+    def newest(self, about: str, *kinds: str) -> tuple[int, ...]:
+        """The newest entry of these kinds about a plan, breaker or run of any time; none where there is none."""
+        return tuple(row.seq for row in self.reader.entries_about(about) if row.type in kinds)[-1:]
+
     def cited(self) -> tuple[EntrySeen, ...]:
         """The entries named so far, in order."""
-        ordered = sorted(self._cited)
-        chunks = (ordered[at : at + READ_AT_ONCE] for at in range(0, len(ordered), READ_AT_ONCE))
-        return tuple(one for chunk in chunks for one in self._entries(chunk))
-
-    def _entries(self, seqs: list[int]) -> Iterator[EntrySeen]:
-        marks = ",".join("?" * len(seqs))
-        sql = f"SELECT seq, at_ms, type, subject, actor FROM entries WHERE seq IN ({marks}) ORDER BY seq"
-        for seq, at_ms, kind, subject, actor in self._reader.db.execute(sql, seqs):
-            yield EntrySeen(int(seq), int(at_ms), str(kind), str(subject), str(actor))
+        return tuple(EntrySeen(*mark) for mark in self.reader.marks(self._cited))
 
     def item_ref(self, item: str) -> ItemRef:
         """An item by name, also one that its plan has no longer."""
-        row = self.items.get(item) or self._reader.item(item)
+        row = self.items.get(item) or self.reader.item(item)
         return ItemRef(row.id, row.plan, row.title, row.seq) if row is not None else ItemRef(item, "", "", 0)
 
     def seen(self, checks: Iterable[CheckResult]) -> tuple[CheckSeen, ...]:
@@ -220,14 +217,14 @@ class Facts:
             return False
 
     def held_up(self, item: str) -> tuple[str, ...]:
-        """The items that cannot land before this one, nearest first; not those that have landed."""
+        """The items that cannot land before this one, nearest first; not those that are done."""
         found: dict[str, None] = {}
         front = [item]
         while front:
             after = [name for before in front for name in self._dependents.get(before, ())]
             front = [name for name in dict.fromkeys(after) if name not in found and name != item]
             found |= dict.fromkeys(front)
-        return tuple(name for name in found if not self.items[name].landed)
+        return tuple(name for name in found if not is_done(self.items[name]))
 
     def train_source(self, train: TrainFacts) -> Source:
         """Where everything about a batch stands."""
@@ -240,11 +237,16 @@ class Facts:
 
     def at_ms(self, seq: int) -> int:
         """When an entry was made; 0 where there is none."""
-        return int(self._reader.db.execute("SELECT at_ms FROM entries WHERE seq=?", (seq,)).get or 0)
+        return next((mark.at_ms for mark in self.reader.marks([seq])), 0)
 
     def supervised(self) -> bool:
         """Whether a supervisor has not said that it left: it is in charge, or was killed."""
         return bool(self.supervisors) and not self.supervisors[-1].stopped_ms
+
+
+def is_done(item: ItemRow) -> bool:
+    """Whether nothing is left to do for an item: it has landed, or finished without anything to land."""
+    return bool(item.landed) or item.status == "finished"
 
 
 def _turn(row: TurnRow) -> TurnFacts:

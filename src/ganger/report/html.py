@@ -15,12 +15,14 @@ import jinja2
 from markupsafe import Markup, escape
 
 from ganger import __version__
+from ganger.core.model import Usage
 from ganger.journal.queries import Reader
 from ganger.report.data import collect
 from ganger.report.safe import printable
 from ganger.report.shape import AnomalyKind, Numbers, ReportData, Source, Spent
 from ganger.report.timeline import CHAR_WIDTH, LEFT, RIGHT, TRAIN_HEIGHT, WIDTH, picture
 from ganger.report.wording import Clock, count, duration, iso
+from ganger.report.words import spent
 
 HERE = Path(__file__).parent
 FIRST_SHOWN = 25
@@ -71,6 +73,7 @@ def render_html(data: ReportData, zone: tzinfo | None = None, root: str = "..") 
         anomalies=_by_kind(data),
         tiles=_tiles(data.numbers, data),
         spent=[(one, _spent_parts(one)) for one in data.spent],
+        metered=data.numbers.metered != Usage(),
         spent_max=max((one.total_ms for one in data.spent), default=1) or 1,
     )
 
@@ -91,7 +94,14 @@ def _template() -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"duration": duration, "iso": iso, "lines": _lines, "link": _link, "count": count}
+    environment.filters |= {
+        "duration": duration,
+        "iso": iso,
+        "lines": _lines,
+        "link": _link,
+        "count": count,
+        "spent": spent,
+    }
     environment.globals |= {
         "FIRST_SHOWN": FIRST_SHOWN,
         "WIDTH": WIDTH,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from functools import reduce
 
-from ganger.core.model import RefusalCode
+from ganger.core.model import RefusalCode, Usage
 from ganger.report.attempts import turn_seen
-from ganger.report.facts import Facts, RunFacts, TrainFacts
+from ganger.report.facts import CITED_MAX, Facts, RunFacts, TrainFacts
 from ganger.report.shape import Numbers, Refused, Spent, TrainSeen, TurnSeen
 from ganger.report.wording import count, duration, named, sentence
 
@@ -17,8 +18,6 @@ PAYS_LITTLE = 1.1
 PAUSE_MS = 2_400_000
 """A stretch without any work longer than this is a pause: longer than a failed item is ever made to wait."""
 HOLDERS_MAX = 5
-CITED_MAX = 5
-"""Entries named for an aggregate; the others are found by their type."""
 _MEANING = {
     RefusalCode.overlap: "another run held an overlapping scope",
     RefusalCode.fleet_cap: "as many workers as allowed were busy",
@@ -28,7 +27,9 @@ _MEANING = {
 }
 
 
-def numbers(facts: Facts, turns: tuple[TurnSeen, ...], trains: tuple[TrainSeen, ...]) -> Numbers:
+def numbers(
+    facts: Facts, turns: tuple[TurnSeen, ...], trains: tuple[TrainSeen, ...], items: tuple[Spent, ...]
+) -> Numbers:
     """Count and measure."""
     landed = [row for row in facts.items.values() if row.landed]
     from_ms, to_ms = _night(facts, turns, trains)
@@ -41,6 +42,7 @@ def numbers(facts: Facts, turns: tuple[TurnSeen, ...], trains: tuple[TrainSeen, 
         items=len(facts.items),
         landed=len(landed),
         landed_before=sum(1 for row in landed if row.landed_ms < facts.since_ms),
+        finished=sum(1 for row in facts.items.values() if row.status == "finished"),
         runs=len({turn.run for turn in turns}),
         turns=len(turns),
         from_ms=from_ms,
@@ -52,6 +54,7 @@ def numbers(facts: Facts, turns: tuple[TurnSeen, ...], trains: tuple[TrainSeen, 
         parallel=parallel_text(work_ms, to_ms - from_ms, paused_ms, peak, _overlaps(facts), checking_ms),
         checks=checks,
         tests=tests,
+        metered=reduce(Usage.plus, (one.metered for one in items), Usage()),
         source=facts.cite((facts.first_seq, facts.last_seq)),
     )
 
@@ -198,7 +201,11 @@ def _spent(facts: Facts, item: str, runs: list[RunFacts]) -> Spent:
     begin_ms = max(facts.at_ms(ref.seq), facts.since_ms)
     end_ms = runs[-1].row.ended_ms or facts.now_ms
     busy_ms = working_ms + checking_ms + asking_ms + train_ms
-    source = facts.cite((run.row.token for run in runs), runs[-1].row.id)
+    metered = _metered(runs)
+    seqs = [run.row.token for run in runs]
+    if metered != Usage():
+        seqs += [seq for run in runs for seq in facts.positions.last(run.row.id, "UsageRecorded")]
+    source = facts.cite(seqs, runs[-1].row.id)
     return Spent(
         item=ref,
         waiting_ms=max(end_ms - begin_ms - busy_ms, 0),
@@ -208,8 +215,16 @@ def _spent(facts: Facts, item: str, runs: list[RunFacts]) -> Spent:
         train_ms=train_ms,
         cpu_ms=cpu_ms,
         attempts=len(runs),
+        metered=metered,
         source=source,
     )
+
+
+def _metered(runs: list[RunFacts]) -> Usage:
+    """What runs have spent; nothing unless a program said so: time alone is told elsewhere."""
+    each = (Usage(run.row.usd_micros, run.row.tokens, run.row.wall_ms) for run in runs)
+    spent = reduce(Usage.plus, each, Usage())
+    return spent if spent.usd_micros or spent.tokens else Usage()
 
 
 def refused(facts: Facts) -> tuple[Refused, ...]:

@@ -13,6 +13,9 @@ _LIVE = {
     "starting": "its worker is about to be started",
     "working": "its worker works",
     "asking": "it waits for an answer",
+    "repeating": "its turn is about to be done over",
+    "recovering": "its worker vanished, and what is left is looked at",
+    "rewinding": "its workspace is being put back to a checkpoint",
     "reported": "its worker has ended and its candidate is looked at",
     "rejected": "its candidate was refused and the run is about to end",
     "accepted": "its candidate was accepted and waits for the train",
@@ -25,6 +28,9 @@ _ENDED = {
     "stopped": "was stopped",
     "interrupted": "was interrupted",
     "timed_out": "timed out",
+    "over_budget": "went over its budget",
+    "limited": "was cut short by its provider",
+    "expired": "lost its lease",
 }
 
 
@@ -53,6 +59,10 @@ def _waits_for(facts: Facts, row: ItemRow) -> tuple[str, str, str, tuple[int, ..
         return ("held", *_held(facts, row, runs, hold))
     if hold is not None and hold.reason == "until" and facts.now_ms < hold.until_ms:
         return "held", f"held for another {duration(hold.until_ms - facts.now_ms)}", "", ()
+    plan = facts.plans[row.plan]
+    if plan.state != "active":
+        seqs = facts.newest(f"plan:{plan.id}", "PlanPaused", "PlanStopped")
+        return plan.state, f"its plan is {plan.state}", command("ganger", "resume", plan.id), seqs
     if row.cool_until_ms > facts.now_ms:
         seqs = facts.positions.last(runs[-1].row.id, "RunEnded") if runs else ()
         again = duration(row.cool_until_ms - facts.now_ms)

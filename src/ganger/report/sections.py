@@ -10,7 +10,7 @@ from ganger.journal.queries import ItemRow, QuestionRow
 from ganger.report.attempts import attempts_of
 from ganger.report.facts import Facts, RunFacts, TrainFacts
 from ganger.report.open_items import still_open
-from ganger.report.shape import Blocked, GivenUp, ItemRef, Landed, Ready, Source, StillOpen
+from ganger.report.shape import Blocked, Finished, GivenUp, ItemRef, Landed, Ready, Source, StillOpen
 from ganger.report.wording import command
 
 LANDING_QUESTIONS = (QuestionKind.dirty_target, QuestionKind.approve_landing)
@@ -29,6 +29,7 @@ class Sections:
         told = {item.id for ready in self.ready for item in ready.items}
         told |= {blocked.item.id for blocked in self.blocked if blocked.item is not None}
         landed: list[Landed] = []
+        finished: list[Finished] = []
         given_up: list[GivenUp] = []
         left: list[StillOpen] = []
         for row in facts.items.values():
@@ -37,11 +38,15 @@ class Sections:
                     landed.append(self._landed(row))
             elif row.id in told:
                 continue
+            elif row.status == "finished":
+                if row.id in facts.runs_of:
+                    finished.append(self._finished(row))
             elif row.status == "given_up":
                 given_up.append(self._given_up(row))
             else:
                 left.append(still_open(facts, row))
         self.landed = tuple(sorted(landed, key=lambda item: (item.at_ms, item.item.seq)))
+        self.finished = tuple(finished)
         self.given_up = tuple(given_up)
         self.still_open = tuple(left)
 
@@ -62,6 +67,18 @@ class Sections:
             train_size=len(train.runs) if train is not None else 0,
             attempts=attempts_of(facts, row.id),
             source=self._landing_source(run, train, row.landed),
+        )
+
+    def _finished(self, row: ItemRow) -> Finished:
+        facts = self._facts
+        run = facts.runs_of[row.id][-1].row
+        return Finished(
+            item=facts.item_ref(row.id),
+            run=run.id,
+            reason=run.reason,
+            filed=sum(1 for item in facts.items.values() if item.parent == row.id),
+            at_ms=run.ended_ms,
+            source=facts.cite(facts.positions.last(run.id, "RunReported", "RunEnded"), run.id),
         )
 
     def _landing_source(self, run: RunFacts, train: TrainFacts | None, commit: str) -> Source:

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from ganger.core.model import CheckState
+from ganger.core.model import CheckState, Usage
 
 
 class CheckSeen(Struct, frozen=True, gc=False):
@@ -95,6 +95,8 @@ class Attempt(Struct, frozen=True, gc=False):
     ended_ms: int
     """0 while it lives."""
     counts: bool
+    again: str
+    """Which turns were done over, and why; empty when none was."""
     turns: tuple[TurnSeen, ...]
     looks: tuple[str, ...]
     """Commands that show the work that was kept."""
@@ -170,6 +172,29 @@ class StillOpen(Struct, frozen=True, gc=False):
     source: Source
 
 
+class Finished(Struct, frozen=True, gc=False):
+    """An item that is done without anything to land, as a planner's."""
+
+    item: ItemRef
+    run: str
+    reason: str
+    filed: int
+    """Items that its workers filed."""
+    at_ms: int
+    source: Source
+
+
+class HeldBack(Struct, frozen=True, gc=False):
+    """What keeps runs from being granted, whatever the items are: a provider, a breaker, a person's word."""
+
+    subject: str
+    """Provider, breaker, plan or lease."""
+    text: str
+    do: str
+    """What a person can type to end it; empty where it ends by itself."""
+    source: Source
+
+
 class AnomalyKind(StrEnum):
     """What is out of the ordinary, gravest first; the value is the heading."""
 
@@ -177,12 +202,16 @@ class AnomalyKind(StrEnum):
     target_moved = "Somebody else moved the target"
     said_done = "Said done, but was not"
     out_of_scope = "Edits outside the scope"
+    forbidden = "Workers that asked for what is not theirs"
     train_failed = "Good alone, not together"
     conflict = "Did not merge"
     worker_died = "Workers that crashed, vanished or never started"
     worker_silent = "Workers that stalled or ran out of time"
+    spinning = "Workers that were busy and got nowhere"
+    repeated = "Turns that were done over"
     flaky = "Checks that failed and then passed on the same tree"
     auto_committed = "Work that was left uncommitted"
+    pruned_unseen = "Results that were pruned unseen"
 
 
 class Anomaly(Struct, frozen=True, gc=False):
@@ -190,7 +219,7 @@ class Anomaly(Struct, frozen=True, gc=False):
 
     kind: AnomalyKind
     subject: str
-    """Run, train or supervisor."""
+    """Run, train, supervisor or `prune`."""
     text: str
     said: str
     at_ms: int
@@ -222,6 +251,8 @@ class Spent(Struct, frozen=True, gc=False):
     train_ms: int
     cpu_ms: int
     attempts: int
+    metered: Usage
+    """What its workers' programs said they spent, and how long they worked; nothing where none said anything."""
     source: Source
 
     @property
@@ -249,6 +280,8 @@ class Numbers(Struct, frozen=True, gc=False):
     landed: int
     landed_before: int
     """Of those, the ones that had landed before the report's time begins; they are not listed."""
+    finished: int
+    """Items that are done without anything to land."""
     runs: int
     turns: int
     from_ms: int
@@ -265,6 +298,8 @@ class Numbers(Struct, frozen=True, gc=False):
     checks: int
     tests: int
     """Executed by ganger itself, as far as the runners say."""
+    metered: Usage
+    """Of all items together; nothing where nothing was metered."""
     source: Source
 
     @property
@@ -296,9 +331,11 @@ class ReportData(Struct, frozen=True, gc=False):
     anomalies: tuple[Anomaly, ...]
     """Gravest kind first, then in order of time."""
     landed: tuple[Landed, ...]
+    finished: tuple[Finished, ...]
     ready: tuple[Ready, ...]
     blocked: tuple[Blocked, ...]
     given_up: tuple[GivenUp, ...]
+    held_back: tuple[HeldBack, ...]
     still_open: tuple[StillOpen, ...]
     turns: tuple[TurnSeen, ...]
     trains: tuple[TrainSeen, ...]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import tzinfo
 from typing import TypeVar
 
-from ganger.core.model import CheckState
+from ganger.core.model import CheckState, Usage
 from ganger.report.safe import cells, printable
 from ganger.report.shape import (
     Anomaly,
@@ -14,15 +14,19 @@ from ganger.report.shape import (
     Attempt,
     Blocked,
     CheckSeen,
+    Finished,
     GivenUp,
+    HeldBack,
     ItemRef,
     Landed,
     Ready,
     ReportData,
     Source,
+    Spent,
     StillOpen,
 )
 from ganger.report.wording import Clock, count, duration
+from ganger.report.words import spent
 
 Entry = TypeVar("Entry")
 WIDTH_MIN = 40
@@ -47,12 +51,17 @@ def render_text(data: ReportData, width: int = 80, zone: tzinfo | None = None, *
     )
     page.line(numbers.parallel, 0)
     page.line(f"Ganger ran {count(numbers.checks, 'check')} itself, {count(numbers.tests, 'test')} in them.", 0)
+    if numbers.metered != Usage():
+        page.line(f"The workers spent {spent(numbers.metered)}.", 0)
     _anomalies(page, data.anomalies)
     page.section("Landed", data.landed, _landed)
+    page.section("Finished, with nothing to land", data.finished, _finished)
     page.section("Ready for you", data.ready, _ready)
     page.section("Blocked with one question", data.blocked, _blocked)
     page.section("Given up, and why", data.given_up, _given_up)
+    page.section("What holds the fleet back", data.held_back, _held_back)
     page.section("Still open", data.still_open, _still_open)
+    page.section("What was spent", _dearest(data), _spent)
     _waits(page, data)
     return page.text()
 
@@ -218,8 +227,31 @@ def _given_up(page: _Page, one: GivenUp) -> None:
     page.command(one.do, "to have it tried again")
 
 
+def _finished(page: _Page, one: Finished) -> None:
+    page.line(_title(one.item), 2, 2)
+    filed = f", {count(one.filed, 'item')} filed" if one.filed else ""
+    page.line(f"{page.clock(one.at_ms)} by {one.run}{filed}: {one.reason} {evidence(one.source)}", 4)
+
+
+def _held_back(page: _Page, one: HeldBack) -> None:
+    page.line(f"{one.subject}: {one.text} {evidence(one.source)}", 2, 2)
+    if one.do:
+        page.command(one.do, "")
+
+
+def _dearest(data: ReportData) -> list[Spent]:
+    """The items of which anything was metered, the dearest first."""
+    metered = [one for one in data.spent if one.metered != Usage()]
+    return sorted(metered, key=lambda one: (-one.metered.usd_micros, -one.metered.tokens, one.item.seq))
+
+
+def _spent(page: _Page, one: Spent) -> None:
+    page.line(f"{one.item.id}: {spent(one.metered)} in {count(one.attempts, 'run')} {evidence(one.source)}", 2, 2)
+
+
 def _attempt(page: _Page, one: Attempt) -> None:
-    page.line(f"{one.run} {one.ending.replace('_', ' ')}: {one.reason} {evidence(one.source)}", 4, 2)
+    again = f"; {one.again}" if one.again else ""
+    page.line(f"{one.run} {one.ending.replace('_', ' ')}: {one.reason}{again} {evidence(one.source)}", 4, 2)
     for turn in one.turns:
         if turn.said:
             page.line(f"it said: “{turn.said}”", 8)

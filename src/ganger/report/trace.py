@@ -24,6 +24,7 @@ from ganger.report.wording import duration, named
 from ganger.report.words import in_words
 from ganger.service import kept
 from ganger.service.kept import DataClass, Manifest
+from ganger.service.places import RUNS, Places
 
 COMMIT_DIGITS_MIN = 7
 _PLAN_ACTS = (ev.PlanPaused, ev.PlanResumed, ev.PlanStopped, ev.PlanSteered)
@@ -243,7 +244,7 @@ class _Teller:
         manifest = kept.read_manifest(self._state_dir, run.id, turn)
         if isinstance(manifest, Manifest):
             yield f"manifest: agent {manifest.agent}, tier {manifest.tier or 'not noted'}, token {manifest.token}"
-        prompt = kept.brief_path(self._state_dir, run.id, turn)
+        prompt = Places(self._state_dir).brief(run.id, turn)
         digest = kept.digest_of(prompt)
         fault = kept.prompt_fault(self._state_dir, run.id, turn)
         if fault:
@@ -252,7 +253,7 @@ class _Teller:
             yield f"prompt: sha256 {digest[:16]}, {self._shown(prompt)}"
         else:
             yield self._absent(seq, run.id, DataClass.prompts, f"prompt of {run.id} turn {turn}")
-        output = kept.turn_dir(self._state_dir, run.id, turn) / "output.log"
+        output = Places(self._state_dir).turn(run.id, turn) / "output.log"
         if output.exists():
             yield f"output: {self._shown(output)}"
         else:
@@ -323,7 +324,7 @@ class _Teller:
 def _owner(log: str) -> str:
     """The run whose folder a log lies in; empty for one of a batch."""
     parts = log.split("/")
-    return parts[1] if len(parts) > 1 and parts[0] == kept.RUNS else ""
+    return parts[1] if len(parts) > 1 and parts[0] == RUNS else ""
 
 
 def _pruned_at(reader: Reader, run: str) -> dict[str, int]:

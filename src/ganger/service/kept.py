@@ -16,8 +16,8 @@ import msgspec
 from msgspec import Struct
 
 from ganger.journal.queries import Reader, RunRow
+from ganger.service.places import Places
 
-RUNS = "runs"
 _TURN = re.compile(r"turn-([1-9][0-9]*)")
 
 
@@ -60,19 +60,9 @@ class Unreadable(Struct, frozen=True):
     why: str
 
 
-def turn_dir(state_dir: Path, run: str, turn: int) -> Path:
-    """Where the files of one worker process lie."""
-    return state_dir / RUNS / run / f"turn-{turn}"
-
-
-def brief_path(state_dir: Path, run: str, turn: int) -> Path:
-    """What the worker of a turn was told."""
-    return turn_dir(state_dir, run, turn) / f"brief.{turn}.md"
-
-
 def turns_on_disk(state_dir: Path, run: str) -> list[int]:
     """The turns of a run that have a folder, in order."""
-    found = [_TURN.fullmatch(path.name) for path in _listed(state_dir / RUNS / run) if path.is_dir()]
+    found = [_TURN.fullmatch(path.name) for path in _listed(Places(state_dir).run(run)) if path.is_dir()]
     return sorted(int(match[1]) for match in found if match)
 
 
@@ -86,10 +76,10 @@ def _listed(folder: Path) -> list[Path]:
 
 def files_of(state_dir: Path, run: str) -> Iterator[tuple[DataClass, Path]]:
     """The files and folders of a run that may be pruned, each with its class."""
+    places = Places(state_dir)
     for turn in turns_on_disk(state_dir, run):
-        for path in _listed(turn_dir(state_dir, run, turn)):
-            brief = path.name == brief_path(state_dir, run, turn).name
-            found = DataClass.prompts if brief else _CLASS_OF.get(path.name)
+        for path in _listed(places.turn(run, turn)):
+            found = DataClass.prompts if path == places.brief(run, turn) else _CLASS_OF.get(path.name)
             if found is not None:
                 yield found, path
 
@@ -97,7 +87,7 @@ def files_of(state_dir: Path, run: str) -> Iterator[tuple[DataClass, Path]]:
 def read_manifest(state_dir: Path, run: str, turn: int) -> Manifest | Unreadable | None:
     """The manifest of a turn; None when there is none."""
     try:
-        return msgspec.json.decode((turn_dir(state_dir, run, turn) / "manifest.json").read_bytes(), type=Manifest)
+        return msgspec.json.decode((Places(state_dir).turn(run, turn) / "manifest.json").read_bytes(), type=Manifest)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, msgspec.MsgspecError) as error:
@@ -124,7 +114,7 @@ def prompt_fault(state_dir: Path, run: str, turn: int) -> str:
     """Say how the brief of a turn differs from what its manifest notes; empty when it is the same or none is noted."""
     manifest = read_manifest(state_dir, run, turn)
     noted = manifest.prompt_sha256 if isinstance(manifest, Manifest) else ""
-    found = digest_of(brief_path(state_dir, run, turn))
+    found = digest_of(Places(state_dir).brief(run, turn))
     if not noted or not found or noted == found:
         return ""
     return f"{run} turn {turn}: its prompt has the hash {found[:16]}, its manifest says {noted[:16]}"
@@ -153,6 +143,6 @@ def index_faults(reader: Reader, state_dir: Path) -> tuple[str, ...]:
         spare = [turn for turn in turns_on_disk(state_dir, run.id) if turn > max(turns, default=0) + 1]
         faults += [f"{run.id} turn {turn}: there is a folder of it, and the journal knows none" for turn in spare]
     known = {run.id for run in runs}
-    folders = [path.name for path in _listed(state_dir / RUNS)]
+    folders = [path.name for path in _listed(Places(state_dir).runs)]
     strange = [name for name in folders if name not in known]
     return (*faults, *(f"{name}: there is a folder of it, and the journal knows no such run" for name in strange))

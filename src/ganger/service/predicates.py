@@ -29,6 +29,7 @@ from ganger.core.state import State
 from ganger.drivers import process
 from ganger.errors import StateDirError, WorldFailed
 from ganger.git.trash import discard_scratch
+from ganger.jail.none import NoJail
 from ganger.plans.wording import harmless
 from ganger.service import place
 from ganger.service.predicate_host import NO_OBJECTION, OBJECTION
@@ -157,17 +158,6 @@ def kept(state_dir: Path) -> Predicates:
     return Predicates(state_dir, Path(found.folder), found.programs)
 
 
-class _Quiet:
-    """Keeps what a program prints on standard error away from its answer.
-
-    The shell is given a constant text and replaces itself by the program: it reads nothing of what the program is told.
-    """
-
-    def wrap(self, argv: Sequence[str], *, writable: tuple[Path, ...], network: str) -> tuple[str, ...]:
-        """Return the argument list that runs `argv` with its standard error dropped."""
-        return ("/bin/sh", "-c", 'exec "$@" 2>/dev/null', "sh", *argv)
-
-
 class _Asked:
     """One predicate that was asked one question."""
 
@@ -200,10 +190,11 @@ class _Asked:
                 marker=self._marker,
                 grace_ms=0,
                 timeout_ms=self._predicate.timeout_ms,
+                keep_errors=False,
                 output_max=OUTPUT_MAX,
                 tied=True,
             ),
-            _Quiet(),
+            NoJail(),
         )
 
     @property

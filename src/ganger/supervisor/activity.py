@@ -16,8 +16,8 @@ from ganger.core.model import WorkerId
 from ganger.drivers import process
 from ganger.drivers.process_table import descendants, read_table
 from ganger.git.beneath import read_file
+from ganger.service.places import STARTED, Places
 from ganger.supervisor.artefacts import Survey
-from ganger.supervisor.places import STARTED, Places
 from ganger.supervisor.stream import Stream
 
 SAMPLE_MIN_MS, SAMPLE_MAX_MS = 250, 5_000

@@ -13,8 +13,8 @@ from ganger.core.ids import Commit, RunId
 from ganger.core.model import QuestionKind, Usage
 from ganger.core.state import State
 from ganger.drivers import process
+from ganger.service.places import STARTED, Places
 from ganger.supervisor.activity import Activity
-from ganger.supervisor.places import STARTED, Places
 from ganger.supervisor.stream import Price, Reads, Stream
 
 DIRTY_LOOK_MS = 2_000

@@ -31,10 +31,10 @@ from ganger.jail.port import Jail
 from ganger.journal.clock import wall_ms
 from ganger.journal.queries import Reader
 from ganger.service.place import find_common_dir
+from ganger.service.places import STARTED, Places
 from ganger.supervisor import brief, evidence, recovery, train
 from ganger.supervisor.effects import LandSeen, Tested
 from ganger.supervisor.observe import Observer
-from ganger.supervisor.places import STARTED, Places
 from ganger.supervisor.stream import Price, Reads
 from ganger.supervisor.watch import Watch
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ganger.core.ids import RunId
-
+RUNS = "runs"
 STARTED = "started"
 """A file in a turn's folder that is there once its worker may have been started; it holds `process.slept_ms`."""
 
@@ -16,24 +15,25 @@ class Places:
     def __init__(self, state_dir: Path) -> None:
         self.state_dir = state_dir
         self.workspaces = state_dir / "workspaces"
+        self.runs = state_dir / RUNS
 
-    def workspace(self, run: RunId) -> Path:
+    def workspace(self, run: str) -> Path:
         """The private clone of a run."""
         return self.workspaces / run
 
-    def run(self, run: RunId) -> Path:
+    def run(self, run: str) -> Path:
         """Everything ganger keeps about a run."""
-        return self.state_dir / "runs" / run
+        return self.runs / run
 
-    def turn(self, run: RunId, turn: int) -> Path:
+    def turn(self, run: str, turn: int) -> Path:
         """Brief, output, identity and exit record of one worker process."""
         return self.run(run) / f"turn-{turn}"
 
-    def brief(self, run: RunId, turn: int) -> Path:
+    def brief(self, run: str, turn: int) -> Path:
         """What the worker of a turn was told."""
         return self.turn(run, turn) / f"brief.{turn}.md"
 
-    def checks(self, run: RunId, turn: int) -> Path:
+    def checks(self, run: str, turn: int) -> Path:
         """Logs of the checks on what a turn left."""
         return self.turn(run, turn) / "checks"
 
