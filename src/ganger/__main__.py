@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 
 
 def main() -> None:
@@ -13,14 +14,16 @@ def main() -> None:
 
         print(f"ganger {__version__}")
         return
-    if args[:1] == ["status"]:
-        from ganger.cli.status import main as status
+    # What goes wrong in a hot verb without a message of its own is met again, and told, by the command tree.
+    with suppress(Exception):
+        if args[:1] == ["status"]:
+            from ganger.cli.status import main as status
 
-        sys.exit(status(args[1:]))
-    if args[:1] == ["admit"]:
-        from ganger.cli.admit import main as admit
+            sys.exit(status(args[1:]))
+        if args[:1] == ["admit"]:
+            from ganger.cli.admit import main as admit
 
-        sys.exit(admit(args[1:]))
+            sys.exit(admit(args[1:]))
     from ganger.cli.main import main as tree
 
     sys.exit(tree(args))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+
 from builders import Fleet
 
 from ganger.core import commands as cmd
@@ -45,6 +47,19 @@ def test_liveness_is_judged_by_effects_and_not_by_noise(fleet: Fleet) -> None:
     assert fleet.ganger("resume-check", "works.1").code == 3
     assert fleet.ganger("up").code == 0
     assert fleet.ganger("down", "--now").code == 0
+
+
+def test_a_run_that_landed_is_complete_although_its_workspace_is_gone(fleet: Fleet) -> None:
+    fleet.begin()
+    fleet.shell_agent("default", "echo x >> src/$item.txt")
+    fleet.configure()
+    fleet.item("a")
+    base = fleet.git("rev-parse", "HEAD").strip()
+    assert fleet.ganger("run", str(fleet.plan()), "--trust", "--quiet").code == 0
+    hub = ["git", "-C", str(fleet.state / "hub.git")]
+    subprocess.run([*hub, "update-ref", "refs/ganger/candidate/a.1", base], check=True)
+    done = fleet.ganger("resume-check", "a.1")
+    assert (done.code, done.out.partition(":")[0]) == (0, "complete")
 
 
 def test_next_names_what_a_source_could_not_make_an_item_of(fleet: Fleet) -> None:

@@ -85,6 +85,16 @@ def test_a_worker_may_neither_hold_nor_force(fleet: Fleet) -> None:
     ):
         done = fleet.ganger(*words, env=worker)
         assert (done.code, "refused (forbidden)" in done.err) == (1, True), done
+    head = fleet.json("journal", "verify")["head"]
+    for words in (
+        ("prune", "--older-than", "0s"),
+        ("up", plan, "--trust"),
+        ("run", plan, "--trust"),
+        ("down", "--now"),
+    ):
+        done = fleet.ganger(*words, env=worker)
+        assert (done.code, "refused (forbidden)" in done.err) == (1, True), done
+    assert fleet.json("journal", "verify")["head"] == head
     assert fleet.ganger("admit", "--lane", "b", env=worker).code == 0
 
 

@@ -12,6 +12,7 @@ import pytest
 from msgspec import json
 
 from ganger.cli import admit, state
+from ganger.cli.main import main
 from ganger.core import commands as cmd
 from ganger.core.ids import Commit, ItemId, PlanId, RunId
 from ganger.core.model import ItemSpec
@@ -102,3 +103,29 @@ def test_admit_loads_nothing_heavy() -> None:
     env = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=env)
     assert done.stdout.strip() == "[]"
+
+
+def test_what_a_worker_says_stays_on_its_own_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fleet = grown(tmp_path / "state", 0)
+    token = fleet.look(lambda found, _: next(iter(found.runs.values())).lease.token)
+    forged = "hi\n      9 2026-01-01 00:00:00 person:me  VerdictGiven       a.1 accepted"
+    fleet.submit(cmd.AddNote(RunId("a.1"), token, forged), "worker:a.1")
+    fleet.close()
+    for words in (("journal", "tail"), ("trace", "a")):
+        assert main(["--state-dir", str(tmp_path / "state"), *words]) in (0, 1)
+        lines = capsys.readouterr().out.splitlines()
+        assert [line for line in lines if "accepted" in line and "worker:a.1" not in line] == []
+
+
+def test_predicates_that_cannot_be_read_admit_nobody(tmp_path: Path) -> None:
+    place = tmp_path / "state"
+    grown(place, 0).close()
+    (place / predicates.KEPT).write_text('{"programs"')
+    with pytest.raises(StateDirError, match=r"predicates\.json cannot be read"):
+        admit.objection(place, state.look(place).state, ItemId("a"))
+
+
+@pytest.mark.parametrize("words", [("plan", "lint", "x" * 300), ("why", "\udcff"), ("trace", "\udcff")])
+def test_an_argument_that_no_name_can_be_is_no_fault_of_ganger(tmp_path: Path, words: tuple[str, ...]) -> None:
+    grown(tmp_path / "state", 0).close()
+    assert main(["--state-dir", str(tmp_path / "state"), *words]) == 2

@@ -100,6 +100,19 @@ def test_a_window_that_is_open_already_has_the_turn_done_over_at_once() -> None:
     assert not_before(limit(story, "i0", NOW_MS - 1)) == [NOW_MS]
 
 
+def test_a_provider_that_refuses_again_after_its_instant_is_asked_ever_more_rarely() -> None:
+    story = story_of("claude")
+    run = story.run("i0")
+    waits = []
+    for turn in range(1, 5):
+        (found,) = not_before(limit(story, "i0", story.now_ms - 1))
+        waits.append(found - story.now_ms)
+        assert (window_refusal(story.state, "claude", found - 1, SHOP) is None) == (turn == 1)
+        story.do(cmd.RecordExit(run.id, run.lease.token, turn, 1))
+        story.started("i0", turn + 1)
+    assert waits == [0, 30_000, 60_000, 120_000]
+
+
 def test_a_run_is_not_interrupted_by_its_provider_for_ever() -> None:
     story = story_of("claude")
     run = story.run("i0")

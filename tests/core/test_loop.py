@@ -262,8 +262,8 @@ def stale(story: Story) -> None:
 
 
 GATES: list[tuple[str, dict[str, Any], Callable[[Story], Any], Policy, Gate, str]] = [
-    ("ready", {}, lambda story: None, Policy(), Gate.live, "1 can be worked on"),
-    ("cooling", {}, Story.ended, Policy(), Gate.live, "1 can be worked on"),
+    ("ready", {}, lambda story: None, Policy(), Gate.live, "1 can be worked on, now or when the time comes"),
+    ("cooling", {}, Story.ended, Policy(), Gate.live, "1 can be worked on, now or when the time comes"),
     ("planning", {}, land, PLANNING, Gate.live, "nothing is left, and the planner has not said so yet"),
     ("under way", {}, Story.started, Policy(), Gate.race, "login.1 under way"),
     ("asking", {}, ask, Policy(), Gate.race, "login.1 under way"),
@@ -289,3 +289,20 @@ def test_the_gate(
 
 def test_every_gate_is_reached() -> None:
     assert {row[4] for row in GATES} == set(Gate)
+
+
+def test_a_run_that_waits_for_its_provider_longer_than_the_night_is_worth_does_not_keep_it_going() -> None:
+    story = Story(spec(agent="claude"))
+    run = story.started()
+    story.do(cmd.RecordLimit(run.id, run.lease.token, story.now_ms + 60_000, "too many requests"))
+    story.do(cmd.RecordExit(run.id, run.lease.token, 1, 1))
+    assert stop_reason(story.state, story.now_ms, story.policy, HASTY) is StopReason.provider_limit
+    assert stop_reason(story.state, story.now_ms, story.policy, PATIENT) is None
+    assert stop_reason(story.state, story.now_ms, story.policy, Intent()) is None
+
+
+def test_a_lease_of_somebody_else_is_waited_for_as_long_as_the_night_is_worth() -> None:
+    story = Story(spec())
+    story.do(cmd.AcquireLease("olga", scope=("src/**",), ttl_ms=60_000))
+    assert stop_reason(story.state, story.now_ms, story.policy, HASTY) is StopReason.pick_cooldown
+    assert stop_reason(story.state, story.now_ms, story.policy, PATIENT) is None

@@ -308,3 +308,13 @@ def test_a_survey_and_a_pick_agree_on_what_is_offered() -> None:
     found = survey(story.state, story.now_ms, story.policy, Intent())
     offered = [one.item.spec.id for one in found if one.refusal is None]
     assert offered == [name for name, why in picked(story) if not why] == ["a", "c"]
+
+
+def test_what_was_not_tried_yet_goes_before_what_failed() -> None:
+    story = Story(spec("old"), spec("new", scope=("docs/**",)), policy=Policy(backoff_ms=0, backoff_max_ms=0))
+    story.ended("old")
+    assert [found.item.spec.id for found in pick(story.state, 1, story.now_ms, story.policy, Intent())] == ["new"]
+    assert [found.item.spec.id for found in pick(story.state, 2, story.now_ms, story.policy, Intent())] == [
+        "new",
+        "old",
+    ]

@@ -5,8 +5,12 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
+import pytest
+
 from ganger.core.admission import FORCEABLE
 from ganger.core.model import RefusalCode
+from ganger.journal import codec
+from ganger.journal.codec import EntryUnreadable
 
 SOURCE = Path(__file__).parents[2] / "src" / "ganger"
 
@@ -36,3 +40,11 @@ def test_what_may_be_forced_leaves_scopes_tokens_and_order_alone() -> None:
         *("forbidden", "config", "invalid", "conflict", "unknown_ref", "target_moved"),
     }
     assert {code.value for code in set(RefusalCode) - FORCEABLE} == never
+
+
+def test_the_vocabulary_is_closed() -> None:
+    with pytest.raises(ValueError, match="'maybe' is not a valid RefusalCode"):
+        RefusalCode("maybe")
+    body = b'{"type":"ItemWaited","item":"login","code":"maybe","reason":"who knows"}'
+    with pytest.raises(EntryUnreadable):
+        codec.decode(1, 1, "supervisor", body, codec.crc(body))

@@ -13,7 +13,7 @@ import pytest
 from ganger.core import commands as cmd
 from ganger.core import events as ev
 from ganger.core.ids import ItemId, RunId, Token
-from ganger.core.model import EndKind, WorkerId
+from ganger.core.model import EndKind, Kind, Refusal, RefusalCode, WorkerId
 from ganger.core.policy import Policy
 from ganger.journal.store import Store
 from ganger.service.fleet import Accepted, Fleet
@@ -131,3 +131,38 @@ def _between(fleet: Fleet, path: Path, policy: Policy, what: str, attempt: int) 
         fleet.close()
         return Fleet(Store(path), policy)
     return fleet
+
+
+def ask_for_room(path: Path, number: int, gate: int, policy: Policy) -> int:
+    """One process: wait for the gate, then ask for a run; 10 when it was given one, 11 when the fleet was full."""
+    os.read(gate, 1)
+    with closing(Fleet(Store(path), policy)) as fleet:
+        reply = fleet.submit(cmd.GrantRun(ItemId(f"i{number}"), BASE), "supervisor")
+    if isinstance(reply, Refusal):
+        return 11 if reply.code in (RefusalCode.fleet_cap, RefusalCode.kind_cap) else 12
+    return 10
+
+
+@pytest.mark.parametrize("policy", [Policy(workers_max=8), Policy(workers_max=100, kinds=(Kind("patcher", 8),))])
+def test_of_fifty_that_ask_at_once_exactly_as_many_as_may_are_given_a_run(tmp_path: Path, policy: Policy) -> None:
+    path = tmp_path / "journal.db"
+    with closing(Fleet(Store(path), policy)) as fleet:
+        fleet.submit(add_plan(*(spec(f"i{n}", scope=(f"d{n}/**",)) for n in range(50))), "person:olga")
+    gate, opener = os.pipe()
+    children = []
+    for number in range(50):
+        child = os.fork()
+        if not child:
+            code = 1
+            try:
+                os.close(opener)
+                code = ask_for_room(path, number, gate, policy)
+            finally:
+                os._exit(code)
+        children.append(child)
+    os.close(gate)
+    os.close(opener)
+    codes = ended(children)
+    assert (codes.count(10), codes.count(11)) == (8, 42)
+    with closing(Store(path)) as store:
+        assert store.catch_up().workers_busy == 8

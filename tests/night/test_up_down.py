@@ -162,3 +162,35 @@ def test_a_second_ctrl_c_does_not_wait(fleet: Fleet) -> None:
     assert fleet.ganger("stop", "a").code in (0, 1)
     fleet.ganger("run", plan)
     fleet.assert_sound()
+
+
+def test_once_closes_one_item_however_many_workers_may_work(fleet: Fleet) -> None:
+    fleet.begin()
+    fleet.shell_agent("default", "echo x >> src/$item.txt\ncommit work")
+    fleet.configure(fleet="workers_max = 3")
+    for name in "abc":
+        fleet.item(name)
+    done = fleet.ganger("run", str(fleet.plan()), "--trust", "--once")
+    assert done.code == 0, done
+    assert done.out.startswith("once: 1 of 3 items landed on main\n")
+    assert [len(fleet.runs(name)) for name in "abc"] == [1, 0, 0]
+
+
+def test_a_schedule_survives_restarts_and_fires_once(fleet: Fleet) -> None:
+    fleet.begin()
+    fleet.shell_agent("default", "echo x >> src/$item.txt\ncommit work")
+    fleet.configure()
+    fleet.item("a")
+    plan = str(fleet.plan())
+    assert fleet.ganger("run", plan, "--trust", "--once").code == 0
+    fleet.item("b")
+    fleet.plan()
+    soon = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(time.time() + 3))
+    assert fleet.ganger("schedule", "set", "nightly", plan, "--once-at", soon).code == 0
+    assert [one["name"] for one in fleet.json("schedule", "list")["schedules"]] == ["nightly"]
+    for _ in range(2):
+        assert fleet.ganger("up", "--trust").code == 0
+        fleet.wait(lambda: fleet.landed_items() == ["a", "b"])
+        assert fleet.ganger("down", "--now").code == 0
+    fired = [line for line in fleet.ganger("journal", "tail", "-n", "500").out.splitlines() if "ScheduleFired" in line]
+    assert len(fired) == 1

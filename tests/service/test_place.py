@@ -47,6 +47,14 @@ def test_outside_a_repository_says_so(tmp_path: Path) -> None:
         find_common_dir(tmp_path)
 
 
+def test_a_current_directory_that_is_gone_is_said_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(RepositoryError, match="the current directory is gone"):
+        find_common_dir(Path())
+
+
 def test_override_goes_before_environment(tmp_path: Path) -> None:
     assert state_dir(tmp_path, {"GANGER_STATE": "/env"}, "/flag") == Path("/flag")
     assert state_dir(tmp_path, {"GANGER_STATE": "/env"}) == Path("/env")

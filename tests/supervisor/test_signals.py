@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from ganger.core import commands as cmd
 from ganger.core import events as ev
 from ganger.core.loop import Intent, StopReason
-from ganger.core.model import Again, Check, Liveness, Refusal
+from ganger.core.model import Again, Budget, Check, EndKind, Liveness, Refusal
 from ganger.core.policy import Policy
 from ganger.service.fleet import Fleet
 from ganger.supervisor.loop import Supervisor
@@ -132,3 +132,16 @@ def test_usage_of_a_turn_is_recorded_however_it_ends(night: Night, ending: tuple
     last = recorded[-1]
     assert isinstance(last, ev.UsageRecorded)
     assert (last.usage.usd_micros, last.usage.tokens) == (750_000, 330)
+
+
+def test_a_worker_that_has_spent_what_it_may_is_stopped_in_the_middle_of_its_work(night: Night) -> None:
+    """BX8: reserved at the grant, metered during the turn, stopped at the cap, at most a look's time too late."""
+    night.fleet.policy = replace(night.fleet.policy, run_budget=Budget(tokens=1_000), fleet_budget=Budget(tokens=5_000))
+    call = ({"do": "use", "tokens_in": 90, "tokens_out": 10}, {"do": "sleep", "seconds": 0.3})
+    assert night.spend(*(call * 40), *GOOD) is StopReason.drained
+    (granted,) = night.events(ev.RunGranted)
+    (ended,) = night.events(ev.RunEnded)
+    assert isinstance(granted, ev.RunGranted) and granted.reserved.tokens == 1_000
+    assert isinstance(ended, ev.RunEnded) and ended.end is EndKind.over_budget
+    spent = night.fleet.look(lambda state, _: state.accounts["fleet"].tokens)
+    assert 1_000 <= spent <= 1_500

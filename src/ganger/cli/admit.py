@@ -18,7 +18,7 @@ from ganger.core.ids import ItemId
 from ganger.core.model import LeaseMode, Refusal, RefusalCode
 from ganger.core.policy import Policy
 from ganger.core.state import State
-from ganger.errors import GangerError
+from ganger.errors import GangerError, StateDirError
 from ganger.service.place import state_dir
 
 HELP = """Usage: ganger admit [ITEM | --lane L | --scope P...] [--shared] [--autopick] [--json]
@@ -154,11 +154,20 @@ def _permit(start: Path, policy: Policy) -> Refusal | None:
     return permit_refusal(policy.repo, clean=at is None or not is_dirty(at), policy=policy)
 
 
+class _Kept(Struct, frozen=True):
+    """As much of the kept predicates as it takes to see that there are none."""
+
+    programs: tuple[msgspec.Raw, ...]
+
+
 def objection(fleet_dir: Path, state: State, item: ItemId) -> Refusal | None:
     """What the fleet's predicates say of a run of the item; None when there are none, or none objects."""
     kept = fleet_dir / PREDICATES
-    if not kept.exists() or not msgspec.json.decode(kept.read_bytes())["programs"]:
-        return None
+    try:
+        if not kept.exists() or not msgspec.json.decode(kept.read_bytes(), type=_Kept).programs:
+            return None
+    except (OSError, msgspec.MsgspecError) as error:
+        raise StateDirError(f"{kept} cannot be read: {error}", "ganger run writes it anew") from error
     from ganger.service import predicates
 
     return predicates.kept(fleet_dir).ask((predicates.question_about(state, item),))[0]

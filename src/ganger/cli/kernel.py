@@ -259,9 +259,12 @@ def _recovered(app: App, run: str) -> Recovered:
         reader.close()
     if row is None:
         raise UsageError(f"there is no run {run!r}", "ganger plan board lists the items, ganger show ITEM their runs")
-    return judge_recovery(
+    found = judge_recovery(
         look_at_rest(wiring.open_hub(parts), Places(parts.state_dir).workspace(RunId(run)), _run(row))
     )
+    if row.landed and found.recovery is Recovery.unresumable:
+        return Recovered(Recovery.complete, f"it has landed as {row.landed[:12]}")
+    return found
 
 
 def _run(row: RunRow) -> Run:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -16,7 +17,7 @@ from ganger.core.events import LeaseGranted
 from ganger.core.ids import LeaseId, Token, is_lease_id
 from ganger.core.leases import TTL_MAX_MS, TTL_MIN_MS
 from ganger.core.model import LeaseMode, Refusal, RefusalCode
-from ganger.errors import UsageError
+from ganger.errors import RepositoryError, UsageError
 from ganger.journal.clock import wall_ms
 from ganger.journal.queries import LeaseRow, Reader
 from ganger.service import place, wiring
@@ -111,6 +112,9 @@ def fleet_dir(app: App) -> Path:
     state_dir = app.state_dir()
     if not ((state_dir / POLICY).exists() and (state_dir / place.JOURNAL).exists()):
         wiring.open_fleet(wiring.gather(app.start, os.environ, app.state_override, {})).close()
+    else:
+        with suppress(RepositoryError):  # a script may stand anywhere, but not in another fleet's repository
+            place.check(state_dir, place.find_common_dir(app.start))
     return state_dir
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 from pathlib import Path
@@ -109,6 +110,12 @@ class Tree(click.Group):
             raise click.UsageError(f"there is no command {args[0]!r}: {hint}")
         return super().resolve_command(ctx, args)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:  # click itself would exit with 1, which means no
+            return hung_up()
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(SUMMARIES.items()))
@@ -206,8 +213,6 @@ def main(args: list[str]) -> int:
     except (click.Abort, KeyboardInterrupt):
         tell_error("interrupted")
         return INTERRUPTED
-    except BrokenPipeError:
-        return hung_up()
     except GangerError as error:
         tell_error(error.message, error.hint)
         return error.exit_code
@@ -215,8 +220,20 @@ def main(args: list[str]) -> int:
         tell_error("the input is nested too deeply")
         return USAGE
     except Exception as error:
+        if wrong := _wrong_argument(error, args):
+            tell_error(wrong)
+            return USAGE
         return _fault(error)
     return result if isinstance(result, int) else 0
+
+
+def _wrong_argument(error: Exception, args: list[str]) -> str:
+    """Say why no argument can be like that, where an error comes from one; empty where it does not."""
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        return "an argument is too long for the name of a file"
+    if isinstance(error, UnicodeEncodeError) and any("\ud800" <= char <= "\udfff" for arg in args for char in arg):
+        return "an argument holds bytes that are no text"
+    return ""
 
 
 def _fault(error: Exception) -> int:

@@ -17,12 +17,13 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ganger import __version__
-from ganger.cli import progress
+from ganger.cli import mirror, progress
 from ganger.cli.dry_run import dry_run
 from ganger.cli.ending import EXIT_OF, farewell
 from ganger.cli.main import App
 from ganger.cli.options import Duration, as_json
 from ganger.cli.output import INTERRUPTED, NO, YES, clock, plural, say, say_json, tell, tell_error
+from ganger.cli.reply import a_person
 from ganger.core import commands as cmd
 from ganger.core.ids import ItemId
 from ganger.core.loop import Intent, StopReason
@@ -196,6 +197,7 @@ def _check_agents(parts: wiring.Parts, plan: Plan) -> None:
 
 def _agree(parts: wiring.Parts, plans: tuple[Plan, ...], trusted: bool) -> None:
     """Have a person agree to what will be executed on this machine, once per content."""
+    who = a_person("AddPlan")
     place.check(parts.state_dir, parts.repository.common_dir)
     digest = wiring.require_trust(parts, plans)
     if not digest:
@@ -207,7 +209,7 @@ def _agree(parts: wiring.Parts, plans: tuple[Plan, ...], trusted: bool) -> None:
         if not (sys.stdin.isatty() and click.confirm("\nRun them?", err=True)):
             raise UsageError("nobody has agreed to these commands", "look at them, then add --trust")
     place.prepare(parts.state_dir, parts.repository.common_dir)
-    trust.trust(parts.state_dir, digest, wiring.person())
+    trust.trust(parts.state_dir, digest, who)
 
 
 @contextmanager
@@ -248,8 +250,11 @@ def supervise(
         )
         predicates.keep(asked)
         supervisor = Supervisor(fleet, world, watch, intent, once=once, predicates=asked)
-        with progress.shown(parts, fleet, supervisor, on=shown), _signals(supervisor), _door(parts, supervisor):
-            return _tick_until_over(fleet, supervisor, stays)
+        shows = progress.shown(parts, fleet, supervisor, on=shown)
+        with mirror.kept(parts.state_dir), shows, _signals(supervisor), _door(parts, supervisor):
+            reason = _tick_until_over(fleet, supervisor, stays)
+        # A person who ended the night just as it was over has still asked for no other one to begin.
+        return StopReason.interrupted if supervisor.intent.stop or supervisor.leave else reason
     finally:
         watch.close()
 
@@ -419,6 +424,7 @@ def down(app: App, now: bool, as_json: bool) -> int:
 
     Exit status: 0 it is down; 1 none was running.
     """
+    a_person("Down")
     state_dir = app.state_dir()
     running = wiring.is_supervised(state_dir)
     if running and not tell_supervisor(state_dir, Tell("down", now)):

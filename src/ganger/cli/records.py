@@ -14,6 +14,7 @@ import msgspec
 
 from ganger.cli.main import App
 from ganger.cli.output import NO, YES, clock, plural, say, say_json, tell, tell_error
+from ganger.cli.reply import a_person
 from ganger.core.model import Refusal
 from ganger.errors import JournalCorrupt
 from ganger.journal import check
@@ -22,6 +23,7 @@ from ganger.journal.codec import decode
 from ganger.journal.queries import Reader
 from ganger.journal.store import Store, read_rows
 from ganger.plans.values import DAY_MS, Unfit, duration
+from ganger.report.safe import printable
 from ganger.report.trace import Trace
 from ganger.report.trace import trace as tell_story
 from ganger.report.words import in_words
@@ -30,7 +32,6 @@ from ganger.service.door import kept_policy, submit
 from ganger.service.fleet import Reply
 from ganger.service.kept import DataClass
 from ganger.service.prune import Pruning, carry_out, prunings
-from ganger.service.wiring import person
 
 FOLLOW_S = 0.25
 
@@ -73,7 +74,8 @@ def tail_events(state_dir: Path, count: int, *, follow: bool, as_json: bool = Fa
                     )
                 else:
                     event = decode(seq, at_ms, actor, body, checksum).event
-                    say(f"{seq:>7} {clock(at_ms)} {actor:<20} {type(event).__name__:<18} {in_words(event)}".rstrip())
+                    words = printable(in_words(event))
+                    say(f"{seq:>7} {clock(at_ms)} {actor:<20} {type(event).__name__:<18} {words}".rstrip())
             if store.last_seq() > at:
                 continue
             if not follow:
@@ -198,9 +200,9 @@ def trace(app: App, ref: str, as_json: bool) -> int:
 
 def _print_story(story: Trace) -> None:
     for line in story.lines:
-        say(f"#{line.seq:<6} {clock(line.at_ms)}  {line.actor:<16} {line.text}")
+        say(f"#{line.seq:<6} {clock(line.at_ms)}  {line.actor:<16} {printable(line.text)}")
         for detail in line.details:
-            say(f"        {detail}")
+            say(f"        {printable(detail)}")
     for gone in story.pruned:
         say(f"pruned: {gone}")
     for mismatch in story.mismatches:
@@ -233,7 +235,7 @@ def prune(app: App, older_than: str, classes: tuple[str, ...], dry_run: bool, as
     due = prunings(state_dir, wanted, _duration_ms(older_than), now_ms)
     refused: list[tuple[Pruning, Refusal]] = []
     if not dry_run:
-        who = person()
+        who = a_person("Prune")
         replies: Iterator[tuple[Pruning, Reply]] = carry_out(
             state_dir, due, now_ms, lambda command: submit(state_dir, command, who)
         )

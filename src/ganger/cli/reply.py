@@ -10,6 +10,7 @@ from ganger.cli.output import NO, USAGE, YES, say, say_json, tell_error, way_for
 from ganger.core.commands import Command
 from ganger.core.ids import is_run_id
 from ganger.core.model import Refusal, RefusalCode
+from ganger.errors import GangerError
 from ganger.service.door import submit
 from ganger.service.fleet import Reply
 
@@ -26,6 +27,21 @@ def asker() -> str:
     from ganger.service.wiring import person
 
     return person()
+
+
+def a_person(what: str) -> str:
+    """The person who asks for what is not put to the fleet as a command; Forbidden when it is a worker."""
+    who = asker()
+    if who.startswith("worker:"):
+        reason = f"the worker of {name_of(who)} may not ask for {what}"
+        raise Forbidden(f"refused ({RefusalCode.forbidden}): {reason}", "report, or ask a question")
+    return who
+
+
+class Forbidden(GangerError):
+    """A worker asked for what only a person may do."""
+
+    exit_code = NO
 
 
 def name_of(actor: str) -> str:

@@ -464,7 +464,7 @@ def _planned(state: State, run: Run, event: ev.RunEnded) -> None:
     """Take what a planner run came to: new items speak for themselves, a plain word counts, silence does not."""
     plan = state.plans.get(state.items[run.item].spec.plan, PlanFacts(""))
     said = run.report is not None and run.report.source == "worker" and run.report.outcome is Outcome.no_evidence
-    drained = event.end is EndKind.finished and said and not plan.filed
+    drained = (plan.drained or (event.end is EndKind.finished and said)) and not plan.filed
     quiet = 0 if drained or plan.filed else plan.quiet_replans + 1
     _change_plan(state, state.items[run.item].spec.plan, drained=drained, quiet_replans=quiet, filed=False)
 

@@ -7,9 +7,9 @@ from enum import StrEnum
 from msgspec import Struct
 
 from ganger.core.admission import item_refusal, means_refusal, scope_refusal, wanted_by
-from ganger.core.facts import Item, PlanFacts
+from ganger.core.facts import Item, PlanFacts, Run
 from ganger.core.ids import ItemId, PlanId, RunId
-from ganger.core.model import QuestionKind, RefusalCode
+from ganger.core.model import QuestionKind, Refusal, RefusalCode
 from ganger.core.policy import Policy
 from ganger.core.state import State
 
@@ -98,7 +98,8 @@ def stop_reason(state: State, now_ms: int, policy: Policy, intent: Intent) -> St
     What waits for a person does not keep the night going; what waits for a cool-down, for a provider or for the
     allowed hours does, as long as the night is patient.
     """
-    if any(not waits_for_person(state, run_id) for run_id in state.runs):
+    asleep = {run.id for run in state.runs.values() if _waits_too_long(run, now_ms, intent)}
+    if any(not waits_for_person(state, run_id) for run_id in state.runs if run_id not in asleep):
         return None
     if intent.stop:
         return StopReason.interrupted
@@ -111,6 +112,8 @@ def stop_reason(state: State, now_ms: int, policy: Policy, intent: Intent) -> St
         return None
     if planner_due(state, policy, intent):
         return None
+    if asleep and not state.questions:
+        return StopReason.provider_limit
     return _why_over(state, policy, intent, [wait for wait in waits if wait is not None])
 
 
@@ -129,17 +132,30 @@ def _wait(state: State, item_id: ItemId, now_ms: int, policy: Policy, intent: In
     refusal = item_refusal(state, item, now_ms) or means_refusal(state, item, now_ms, policy)
     if refusal is None:
         taken = scope_refusal(state, wanted_by(item.spec, policy), now_ms)
-        held_up = taken is not None and taken.holder in state.runs and waits_for_person(state, RunId(taken.holder))
-        return StopReason.blocked if held_up else None
+        if taken is not None and taken.holder in state.runs and waits_for_person(state, RunId(taken.holder)):
+            return StopReason.blocked
+        return StopReason.pick_cooldown if taken is not None and _is_too_late(taken, now_ms, intent) else None
     if refusal.code in _BY_TIME:
-        patient = intent.patience_ms is None or refusal.again_ms - now_ms <= intent.patience_ms
-        return None if patient else _BY_TIME[refusal.code]
+        return _BY_TIME[refusal.code] if _is_too_late(refusal, now_ms, intent) else None
     if refusal.code is RefusalCode.breaker_open:
         breaker = state.breakers.get(refusal.holder)
         return StopReason.launch_failed if breaker is not None and breaker.launch else StopReason.unclear_repeated
     if refusal.code in (RefusalCode.kind_cap, RefusalCode.lane_cap):
         return None
     return _FOR_GOOD.get(refusal.code, StopReason.pick_held)
+
+
+def _waits_too_long(run: Run, now_ms: int, intent: Intent) -> bool:
+    """Whether a live run waits for its provider for longer than the night is worth; it goes on in a later one."""
+    repeat = run.repeat
+    if intent.patience_ms is None or repeat is None or run.has_worker or run.stop is not None:
+        return False
+    return repeat.not_before_ms - now_ms > intent.patience_ms
+
+
+def _is_too_late(refusal: Refusal, now_ms: int, intent: Intent) -> bool:
+    """Whether waiting for what is refused takes longer than the night is worth."""
+    return intent.patience_ms is not None and refusal.again_ms - now_ms > intent.patience_ms
 
 
 _WORST_FIRST = (
@@ -205,7 +221,7 @@ def gate(state: State, now_ms: int, policy: Policy, intent: Intent) -> tuple[Gat
         return Gate.race, f"{', '.join(sorted(state.runs)[:5])} under way"
     waits = [_wait(state, item_id, now_ms, policy, intent) for _, _, _, item_id in state.ready]
     if None in waits:
-        return Gate.live, f"{waits.count(None)} can be worked on"
+        return Gate.live, f"{waits.count(None)} can be worked on, now or when the time comes"
     if planner_due(state, policy, intent):
         return Gate.live, "nothing is left, and the planner has not said so yet"
     left = [i for i in state.items.values() if wanted(i, intent) and not (i.landed or i.finished or i.withdrawn)]

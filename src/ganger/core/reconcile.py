@@ -212,12 +212,13 @@ def _starts(state: State, observed: Observed, now_ms: int, policy: Policy, inten
     """Start the turns that are due, oldest run first, as far as there is room.
 
     A worker whose start is under way, or was cut off before it could be recorded, takes up room already and goes first.
+    One of a run that is to be rewound may live too, until the rewinding has ended it.
     """
     due = [run for run in state.runs.values() if run.turn_due and run.stop is None and not run.has_worker]
     due = [run for run in due if _may_start(state, run, observed, now_ms, policy)]
     if intent.stop:
         return
-    taken = {run.id for run in state.runs.values() if run.has_worker} | observed.starting
+    taken = {run.id for run in state.runs.values() if run.has_worker or run.rewind} | observed.starting
     room = policy.workers_max - len(taken)
     living = Counter(key for run in state.runs.values() if run.id in taken for key in own_keys(run))
     for run in due:

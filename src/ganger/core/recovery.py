@@ -11,7 +11,7 @@ from msgspec import Struct
 from ganger.core import commands as cmd
 from ganger.core import events as ev
 from ganger.core.hours import closed_until_ms
-from ganger.core.lifecycle import find_run, is_turn_over
+from ganger.core.lifecycle import cooldown_ms, find_run, is_turn_over
 from ganger.core.limits import resume_ms
 from ganger.core.model import Again, EndKind, Recovery, RecoveryFacts, Refusal, RefusalCode, Report, ReportKind
 from ganger.core.policy import Policy
@@ -102,9 +102,12 @@ def decide_limit(state: State, command: cmd.RecordLimit, now_ms: int, policy: Po
     if run.repeats.count(Again.limited) >= LIMITS_MAX:
         reason = f"provider {provider} has interrupted the run {LIMITS_MAX} times"
         return (ev.StopRequested(run.id, EndKind.limited, reason),)
-    not_before_ms = resume_ms(state, run.agent, command.until_ms, now_ms, policy)
+    # A provider that refuses again right after the instant it named is not asked over and over.
+    met = run.repeats.count(Again.limited)
+    until_ms = max(command.until_ms, now_ms + cooldown_ms(met, policy)) if met else command.until_ms
+    not_before_ms = resume_ms(state, run.agent, until_ms, now_ms, policy)
     return (
-        ev.ProviderLimited(provider, command.until_ms, command.reason, run.id),
+        ev.ProviderLimited(provider, until_ms, command.reason, run.id),
         ev.TurnRepeated(run.id, run.turn, Again.limited, command.reason, not_before_ms),
     )
 

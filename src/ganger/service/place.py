@@ -27,7 +27,10 @@ def find_common_dir(start: Path) -> Path:
 
     Follows git's own rules for `.git` as a directory, as a file (linked work trees, submodules) and `commondir`.
     """
-    start = start.resolve()
+    try:
+        start = start.resolve()
+    except OSError as error:
+        raise RepositoryError(f"the current directory is gone: {error.strerror}", "go to one that is there") from error
     for folder in (start, *start.parents):
         dot_git = folder / ".git"
         if dot_git.is_dir():

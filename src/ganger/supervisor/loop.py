@@ -238,7 +238,7 @@ class Supervisor:
 
     def _submit(self, effect: Submit, now_ms: int) -> bool:
         """Submit a command; tell whether it changed anything, so that another look is worth it at once."""
-        if not self.bench.take(effect, now_ms):
+        if self._is_beyond_once(effect) or not self.bench.take(effect, now_ms):
             return False
         reply = self.bench.work(effect)
         if not isinstance(reply, Accepted) or not reply.events:
@@ -248,6 +248,11 @@ class Supervisor:
             if self.fleet.look(lambda state, _: bool(state.items[item].run)):
                 self.intent = replace(self.intent, once=ItemId(item))
         return True
+
+    def _is_beyond_once(self, effect: Submit) -> bool:
+        """Whether the one item of `--once` was found earlier in this tick, and this grants another."""
+        once = self.intent.once
+        return bool(once) and isinstance(effect.command, cmd.GrantRun) and effect.command.item != once
 
     def _pause_ms(self, wake_ms: int | None, now_ms: int) -> int | None:
         times = [when for when in (wake_ms, self.bench.next_retry_ms(now_ms)) if when is not None]

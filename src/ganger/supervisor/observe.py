@@ -24,6 +24,10 @@ RESET_MAX_MS = 8 * 24 * 3_600_000
 """The longest windows of providers are a week."""
 
 
+METER_MS = 250
+"""How often the output of a worker is read whose run has a limit of money or tokens."""
+
+
 class Observer:
     """Looks at processes, workspaces and the target."""
 
@@ -56,12 +60,16 @@ class Observer:
         over = [run for run in manned if run not in alive]
         silence_ms = min((state.items[run.item].spec.silence_max_ms for run in alive), default=SILENCE_MS)
         look_again_ms = self._activity.look(alive, silence_ms, now_ms)
+        metered = [run for run in alive if run.reserved.usd_micros or run.reserved.tokens]
+        for run in metered:
+            self._stream(run).follow()
         read, unread = self._read_out(over)
         waiting = self._waits_for_clean(state) or self._needs_clean(state)
         if waiting and now_ms >= self._clean_ms:
             self._clean, self._clean_ms = not self._dirty(), now_ms + DIRTY_LOOK_MS
         times = [
             *([look_again_ms] if alive else []),
+            *([now_ms + METER_MS] if metered else []),
             *([self._clean_ms] if waiting else []),
             *([now_ms + 1] if unread else []),
         ]

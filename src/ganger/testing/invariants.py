@@ -86,6 +86,8 @@ class Live:
         self.paths = paths
         self.expires_ms = event.expires_ms
         self.turn = 0
+        self.working = False
+        """Whether a worker of it is recorded to run."""
         self.found_nothing = False
         self.over = False
         """Whether it has spent what it may, and is to be stopped."""
@@ -213,6 +215,7 @@ class Ledger:
         for run_id, live in self.runs.items():
             if LeaseMode.exclusive in (live.mode, event.mode) and live.paths & paths:
                 fail("I-1", f"{event.run} and {run_id} both hold {sorted(live.paths & paths)[0]}")
+        self._check_caps(event)
         self._check_alone(event.run, event.alone, entry.at_ms)
         for name, other in self.outsiders.items():
             apart = entry.at_ms >= other.expires_ms or LeaseMode.exclusive not in (other.mode, event.mode)
@@ -238,9 +241,11 @@ class Ledger:
         if not live.turn < event.turn <= live.turn + 1 + live.skipped:
             fail("I-12", f"turn {event.turn} of {event.run} follows turn {live.turn}")
         live.turn, live.skipped, live.started_ms = event.turn, 0, entry.at_ms
+        live.working = True
 
     def exited(self, entry: ev.Entry, event: ev.WorkerExited) -> None:
         live = self.live(event.run, event)
+        live.working = False
         lived = Usage(wall_ms=entry.at_ms - live.started_ms)
         live.spent[event.turn] = live.spent.get(event.turn, Usage()).plus(lived)
 
@@ -291,6 +296,16 @@ class Ledger:
         lease = self.outsiders.pop(event.lease)
         if event.reason == "expired" and entry.at_ms < lease.expires_ms:
             fail("I-21", f"{event.lease} was taken to have run out {lease.expires_ms - entry.at_ms} ms too soon")
+
+    def _check_caps(self, event: ev.RunGranted) -> None:
+        """I-16: as many of a kind and in a lane as may have a worker, or are owed their first one."""
+        busy = [live for live in self.runs.values() if live.working or not (live.turn or live.stopped)]
+        kind, lane = self._policy.kind(event.kind), self._policy.lane(event.lane) if event.lane else None
+        full = kind.workers_max is not None and sum(live.kind == event.kind for live in busy) >= kind.workers_max
+        if lane is not None and lane.workers_max is not None:
+            full = full or sum(live.lane == lane.name for live in busy) >= lane.workers_max
+        if full and not event.forced_by:
+            fail("I-16", f"{event.run} was granted although its kind or its lane is full")
 
     def _check_alone(self, name: str, alone: bool, at_ms: int) -> None:
         """Whoever must be alone is."""
