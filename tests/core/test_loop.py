@@ -306,3 +306,12 @@ def test_a_lease_of_somebody_else_is_waited_for_as_long_as_the_night_is_worth() 
     story.do(cmd.AcquireLease("olga", scope=("src/**",), ttl_ms=60_000))
     assert stop_reason(story.state, story.now_ms, story.policy, HASTY) is StopReason.pick_cooldown
     assert stop_reason(story.state, story.now_ms, story.policy, PATIENT) is None
+
+
+def test_what_could_not_be_read_as_an_item_is_not_complete() -> None:
+    story = Story()
+    story.do(replace(add_plan(), unreadable=(("beads.jsonl:3", "it has no scope"),)))
+    assert stop_reason(story.state, story.now_ms, story.policy, Intent()) is StopReason.pick_held
+    assert gate(story.state, story.now_ms, story.policy, Intent())[0] is Gate.blocked
+    story.do(add_plan(digest="2"))
+    assert stop_reason(story.state, story.now_ms, story.policy, Intent()) is StopReason.complete

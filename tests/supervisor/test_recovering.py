@@ -16,7 +16,7 @@ from ganger.core.model import RecoveryFacts
 from ganger.drivers import process
 from ganger.errors import WorldFailed
 from ganger.git import workspace
-from ganger.git.refs import keep_prefix
+from ganger.git.refs import candidate_ref, keep_prefix
 
 
 @pytest.fixture
@@ -265,3 +265,12 @@ def test_rewind_to_what_is_not_there_changes_nothing(lab: Lab, gone_wrong: tuple
     with pytest.raises(WorldFailed, match="is not in the hub: its workspace stays as it is"):
         lab.world.rewind(lab.run, Commit("1" * 40))
     assert files(lab.place) == before
+
+
+def test_a_look_leaves_what_was_judged_as_it_was(lab: Lab) -> None:
+    first = commit(lab.place, "two\n")
+
+    assert workspace.fetch_candidate(lab.hub, lab.place, RUN) == first
+    commit(lab.place, "three\n")
+    assert found(lab).descends
+    assert lab.hub.ref(candidate_ref(RUN)) == first

@@ -176,10 +176,15 @@ def _why_over(state: State, policy: Policy, intent: Intent, waits: list[StopReas
         return StopReason.unclear_repeated
     left = [item for item in state.items.values() if wanted(item, intent) and not item.withdrawn]
     if all(item.landed or item.finished for item in left):
-        return StopReason.complete
+        return StopReason.pick_held if _unreadable(state, intent) else StopReason.complete
     if any(item.hold is not None and not item.given_up for item in left if not item.landed):
         return StopReason.pick_held
     return StopReason.drained
+
+
+def _unreadable(state: State, intent: Intent) -> int:
+    """How much of the plans' sources could not be made items: whoever wrote it wants it done, and nobody can."""
+    return sum(facts.unreadable for plan, facts in state.plans.items() if intent.plan in ("", plan))
 
 
 def _plans(state: State, policy: Policy, intent: Intent) -> list[PlanFacts]:
@@ -225,6 +230,8 @@ def gate(state: State, now_ms: int, policy: Policy, intent: Intent) -> tuple[Gat
     if planner_due(state, policy, intent):
         return Gate.live, "nothing is left, and the planner has not said so yet"
     left = [i for i in state.items.values() if wanted(i, intent) and not (i.landed or i.finished or i.withdrawn)]
+    if not left and _unreadable(state, intent):
+        return Gate.blocked, f"{_unreadable(state, intent)} left out of the plan, because it could not be made an item"
     if not left:
         silent = [facts.quiet_replans for facts in _plans(state, policy, intent) if facts.quiet_replans]
         if silent:

@@ -2,6 +2,7 @@
 
 target               copy of the user's target branch
 candidate/<run>      what a run handed in
+looked-at/<run>      what a run had when it was asked whether it can go on
 keep/<run>/…         what was salvaged of a run
 train/<commit>       combined commits under test
 landing              the commit on its way into the user's repository
@@ -22,6 +23,12 @@ def candidate_ref(run: RunId) -> str:
     """Name the ref that holds what a run handed in."""
     assert is_run_id(run), run
     return f"refs/ganger/candidate/{run}"
+
+
+def looked_at_ref(run: RunId) -> str:
+    """Name the ref that holds what a run had when it was asked whether it can go on."""
+    assert is_run_id(run), run
+    return f"refs/ganger/looked-at/{run}"
 
 
 def keep_prefix(run: RunId) -> str:

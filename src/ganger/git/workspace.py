@@ -98,16 +98,18 @@ def ref_files(path: Path, run: RunId) -> tuple[Path, ...]:
     return ((heads / branch_of(run)).parent, heads)
 
 
-def fetch_candidate(hub: Hub, path: Path, run: RunId) -> Commit | None:
+def fetch_candidate(hub: Hub, path: Path, run: RunId, ref: str = "") -> Commit | None:
     """Bring the run's branch into the hub as `refs/ganger/candidate/<run>`, every object checked; return its commit.
 
+    `ref` is another name for it, for whoever only looks: the candidate stays what was judged.
+
     None when the workspace or the branch is gone. GitFailed when the objects are missing or faulty, WorldFailed when
-    there is more than ganger will copy; the candidate ref then stays as it was.
+    there is more than ganger will copy; the ref then stays as it was.
     """
     commit = tip(path, run)
     if commit is None:
         return None
-    ref = candidate_ref(run)
+    ref = ref or candidate_ref(run)
     if hub.ref(ref) != commit:
         carry(hub, path, {ref: commit})
     return commit

@@ -13,7 +13,7 @@ from ganger.errors import GitFailed, RepositoryError, WorldFailed
 from ganger.git import workspace
 from ganger.git.changes import changed_paths
 from ganger.git.hub import Hub
-from ganger.git.refs import candidate_ref
+from ganger.git.refs import candidate_ref, looked_at_ref
 
 
 def look(hub: Hub, place: Path, run: Run) -> RecoveryFacts:
@@ -39,7 +39,7 @@ def look(hub: Hub, place: Path, run: Run) -> RecoveryFacts:
 def _carried(hub: Hub, place: Path, run: Run) -> bool:
     """Bring the branch into the hub; whether all of it was there and good."""
     try:
-        return workspace.fetch_candidate(hub, place, run.id) is not None
+        return workspace.fetch_candidate(hub, place, run.id, looked_at_ref(run.id)) is not None
     except (GitFailed, WorldFailed):
         return False
 
