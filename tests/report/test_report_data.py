@@ -323,6 +323,12 @@ def test_colours_of_turns(data: ReportData) -> None:
     assert ends["search.1", 1] is TurnEnd.good
 
 
+def test_a_turn_that_was_done_over_has_not_asked(hard: ReportData) -> None:
+    ends = {(turn.run, turn.turn): turn.end for turn in hard.turns}
+    assert (ends["hang.1", 1], ends["hang.1", 2]) == (TurnEnd.failed, TurnEnd.live)
+    assert ends["limit.1", 1] is TurnEnd.cut
+
+
 def test_every_ending_of_a_run_has_a_colour() -> None:
     assert set(KIND_OF_ENDING) == set(EndKind)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ganger.core.model import CheckState, EndKind, Evidence, Report, ReportKind
+from ganger.core.model import Again, CheckState, EndKind, Evidence, Report, ReportKind
 from ganger.report.facts import Facts, RunFacts, TurnFacts
 from ganger.report.shape import Attempt, Source, TurnEnd, TurnSeen
 from ganger.report.wording import command, count, duration, named
@@ -88,6 +88,9 @@ def turn_end(run: RunFacts, turn: TurnFacts) -> TurnEnd:
         return KIND_OF_ENDING[EndKind(run.row.ending)]
     if turn.accepted:
         return TurnEnd.good
+    again = next((repeat.why for repeat in run.repeats if repeat.turn == turn.row.turn), "")
+    if again:
+        return TurnEnd.failed if again in (Again.hang, Again.lost) else TurnEnd.cut
     if not last or run.row.status == "asking":
         return TurnEnd.asked
     return TurnEnd.live
