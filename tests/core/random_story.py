@@ -250,6 +250,7 @@ MAKERS: tuple[tuple[int, Maker], ...] = (
     (1, by_run(lambda run, token, rng: cmd.StopRun(run.id, rng.choice((EndKind.stopped, EndKind.timed_out)), "no"))),
     (2, by_run(lambda run, token, rng: cmd.FlagRun(run.id, token, rng.choice(list(Liveness)), "why"))),
     (3, by_run(lambda run, token, rng: cmd.RenewLeases(((run.id, NOW_MS + rng.randrange(10**6)),)))),
+    (3, by_run(lambda run, token, rng: cmd.RenewPermit(run.id, token, rng.choice((BASE, TIP))))),
     (5, by_run(lambda run, token, rng: cmd.FileFollowUp(run.id, token, rng.choice("xyz"), "Do it.", ("lib/**",)))),
     (3, lambda story, rng: cmd.RenewLease(*held(story, rng), rng.choice((5_000, 50_000)))),
     (3, lambda story, rng: cmd.ReleaseLease(*held(story, rng), rng.choice(("", "olga")))),

@@ -382,12 +382,27 @@ def test_a_permit_is_for_one_base() -> None:
     story = Story(spec())
     run = story.granted()
     assert look(story) == (StartWorker(run.id, 1),)
-    reason = f"its start permit was for {BASE[:12]}, and the target is at {TIP[:12]}"
-    assert look(story, target=TIP) == (Submit(cmd.StopRun(run.id, EndKind.expired, reason)),)
+    renewal = cmd.RenewPermit(run.id, story.token(), TIP)
+    assert look(story, target=TIP) == (Submit(renewal),)
     assert look(story, target=TIP, starting=frozenset({run.id})) == (StartWorker(run.id, 1),)
     assert look(story, target="") == (StartWorker(run.id, 1),)
+    story.now_ms += 1_000
+    assert story.do(renewal) == (ev.PermitRenewed(run.id, TIP, story.now_ms + 1_800_000),)
+    assert story.do(renewal) == ()
+    assert look(story, target=TIP) == (StartWorker(run.id, 1),)
     story.started()
-    assert look(story, target=TIP, **ALIVE) == ()
+    assert look(story, target=BASE, **ALIVE) == ()
+    refused = ("wrong_state", f"{run.id} has begun at {TIP[:12]}")
+    assert story.why_not(cmd.RenewPermit(run.id, story.token(), BASE)) == refused
+
+
+def test_a_renewed_permit_asks_what_the_first_one_asked() -> None:
+    story = Story(spec(), policy=Policy(require_clean=True, repo="r1"))
+    story.do(cmd.GrantRun(ItemId("login"), BASE, repo="r1"))
+    dirty = cmd.RenewPermit(RUN, story.token(), TIP, "r1", clean=False)
+    assert story.why_not(dirty) == ("dirty_base", "main is checked out with changes that are not committed")
+    elsewhere = cmd.RenewPermit(RUN, story.token(), TIP, "r2")
+    assert story.why_not(elsewhere) == ("permit", "the fleet is that of repository r1, not of r2")
 
 
 def test_a_permit_is_for_the_first_worker_only() -> None:

@@ -170,6 +170,12 @@ def test_a_run_shows_how_it_was_granted_and_what_it_spent(book: Book) -> None:
     assert book.reader.run_with_token(row.token) == row  # type: ignore[union-attr]
 
 
+def test_a_run_shows_the_base_of_its_newest_permit(book: Book) -> None:
+    granted(book, permit_ms=99)
+    book.add(ev.PermitRenewed(RUN, CANDIDATE, 120))
+    assert shown(book.reader.run(RUN), "base", "permit_ms") == (CANDIDATE, 120)
+
+
 def test_liveness_repeats_and_losses(book: Book) -> None:
     granted(book)
     started(book)

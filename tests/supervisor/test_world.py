@@ -13,10 +13,12 @@ import pytest
 from lab import RUN, SPEC, Lab, git
 from msgspec.structs import replace
 
+from ganger.core.ids import Commit
 from ganger.core.model import WorkerId
 from ganger.core.state import State
 from ganger.drivers import process
 from ganger.errors import WorldFailed
+from ganger.git import workspace
 from ganger.git.repository import open_repository
 from ganger.supervisor.world import GONE
 
@@ -91,6 +93,16 @@ def test_start_that_was_cut_off_before_the_process_is_made_good(lab: Lab) -> Non
     folder.mkdir(parents=True)
     (folder / "started").touch()
     assert process.wait(lab.world.start(lab.run, SPEC, 1), 20_000)
+    assert ran(lab) == 1
+
+
+@pytest.mark.parametrize("lab", [SHORT], indirect=True)
+def test_a_workspace_that_was_made_for_an_earlier_permit_is_made_anew(lab: Lab) -> None:
+    git(lab.top, "commit", "-q", "--allow-empty", "-m", "second")
+    moved = replace(lab.run, base=Commit(git(lab.top, "rev-parse", "HEAD")))
+    workspace.create(lab.hub, lab.place, RUN, lab.run.base)
+    assert process.wait(lab.world.start(moved, SPEC, 1), 20_000)
+    assert git(lab.place, "rev-parse", "HEAD") == moved.base
     assert ran(lab) == 1
 
 

@@ -219,6 +219,16 @@ class RecordPruning(Request, frozen=True):
     unreviewed: bool
 
 
+class RenewPermit(Request, frozen=True):
+    """Let a run whose first worker was not started yet begin at the target's tip, which has moved since its grant."""
+
+    run: RunId
+    token: Token
+    base: Commit
+    repo: str = ""
+    clean: bool = True
+
+
 class RecordWait(Request, frozen=True):
     """Note why a ready item is not admitted."""
 
@@ -402,6 +412,7 @@ Command: TypeAlias = (
     | DropSchedule
     | CloseBreaker
     | RecordPruning
+    | RenewPermit
     | RecordWait
     | RecordStart
     | RecordExit

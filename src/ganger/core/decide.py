@@ -79,6 +79,8 @@ def decide(state: State, command: cmd.Command, now_ms: int, policy: Policy) -> D
             return _close_breaker(state, command)
         case cmd.RecordPruning():
             return _prune(state, command)
+        case cmd.RenewPermit():
+            return _renew_permit(state, command, now_ms, policy)
         case cmd.RecordWait():
             return _wait(state, command)
         case cmd.RecordStart():
@@ -193,6 +195,19 @@ def _grant(state: State, command: cmd.GrantRun, now_ms: int, policy: Policy) -> 
         forced_by=command.force if refusal is not None else "",
     )
     return (*leases.expired(state, now_ms), granted)
+
+
+def _renew_permit(state: State, command: cmd.RenewPermit, now_ms: int, policy: Policy) -> Decision:
+    run = lifecycle.find_run(state, command.run, command.token)
+    if isinstance(run, Refusal):
+        return run
+    if run.turn:
+        return Refusal(RefusalCode.wrong_state, f"{run.id} has begun at {run.base[:12]}", "let it work")
+    refusal = permit_refusal(command.repo, clean=command.clean, policy=policy)
+    if refusal is not None:
+        return refusal
+    same = run.base == command.base
+    return () if same else (ev.PermitRenewed(run.id, command.base, now_ms + policy.permit_ms),)
 
 
 def _barrier(state: State, item: Item, now_ms: int, policy: Policy, *, forced: bool) -> Refusal | None:

@@ -156,6 +156,15 @@ class RunGranted(Fact, frozen=True):
     """The person who had it granted although it was refused."""
 
 
+class PermitRenewed(Fact, frozen=True):
+    """A run whose first worker was not started yet begins at the target's new tip instead."""
+
+    run: RunId
+    base: Commit
+    permit_ms: int = 0
+    """Its first worker must be started before this instant; 0: no such limit."""
+
+
 class LeaseGranted(Fact, frozen=True):
     """Somebody whom ganger did not start holds a scope; the position of this entry is the token."""
 
@@ -443,6 +452,7 @@ Event: TypeAlias = (
     | ScheduleSet
     | ScheduleFired
     | ScheduleDropped
+    | PermitRenewed
     | LeaseGranted
     | LeaseExtended
     | LeaseEnded

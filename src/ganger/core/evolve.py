@@ -163,6 +163,12 @@ def _run_granted(state: State, entry: ev.Entry, event: ev.RunGranted) -> None:
         state.put_item(replace(state.items[event.item], run=event.run, attempts=event.attempt, waiting=None))
 
 
+def _permit_renewed(state: State, entry: ev.Entry, event: ev.PermitRenewed) -> None:
+    run = state.runs.get(event.run)
+    if run is not None:
+        state.put_run(replace(run, base=event.base, permit_ms=event.permit_ms))
+
+
 def _lease_granted(state: State, entry: ev.Entry, event: ev.LeaseGranted) -> None:
     lease = Lease(Token(entry.seq), event.scope, event.mode, event.expires_ms, event.lane, event.alone)
     state.put_held(HeldLease(lease_id(entry.seq), event.holder, lease))
@@ -491,6 +497,7 @@ _EVOLVE: dict[type, Callable[[State, ev.Entry, Any], None]] = {
     ev.ScheduleSet: _schedule_set,
     ev.ScheduleFired: _schedule_fired,
     ev.ScheduleDropped: _schedule_dropped,
+    ev.PermitRenewed: _permit_renewed,
     ev.LeaseGranted: _lease_granted,
     ev.LeaseExtended: _lease_extended,
     ev.LeaseEnded: _lease_ended,

@@ -324,6 +324,36 @@ class CheckResult(Struct, frozen=True, gc=False):
     """It failed at first and passed when it was run again on the same tree."""
 
 
+class Weakening(StrEnum):
+    """How a candidate makes the tests see less than those of its base did."""
+
+    deleted = "deleted"
+    uncollected = "uncollected"
+    """Renamed or moved, so that its runner does not find it any more."""
+    skipped = "skipped"
+    xfailed = "xfailed"
+    emptied = "emptied"
+    assertion_removed = "assertion_removed"
+    assertion_loosened = "assertion_loosened"
+    expected_changed = "expected_changed"
+    parameters_cut = "parameters_cut"
+    threshold_lowered = "threshold_lowered"
+
+
+class Weakened(Struct, frozen=True):
+    """One place where a candidate weakens a test (BX5)."""
+
+    path: str
+    """In the candidate; in the base where the file or the test is gone."""
+    line: int
+    """From 1, in the version that `path` names."""
+    kind: Weakening
+    test: str
+    """Its name within the file (`TestLogin.test_empty`); empty where it is about no single test."""
+    detail: str
+    """What was and what is, in one line; taken from files that an agent wrote."""
+
+
 class Evidence(Struct, frozen=True, gc=False):
     """What ganger observed itself about one candidate."""
 

@@ -84,6 +84,9 @@ def _run_effects(
         yield EndRun(run.id, EndKind.finished, run.report.summary or f"its worker says: {run.report.outcome}")
     elif fault := _permit_fault(run, observed, now_ms):
         yield Submit(cmd.StopRun(run.id, EndKind.expired, fault))
+    elif _base_moved(run, observed):
+        clean = observed.target_clean
+        yield Submit(cmd.RenewPermit(run.id, run.lease.token, observed.target, observed.repo, clean))
     elif run.report is not None and run.report.kind is ReportKind.done and run.evidence is None and not run.turn_due:
         yield CollectEvidence(run.id, run.turn)
     yield from _spending(run, observed)
@@ -92,17 +95,21 @@ def _run_effects(
 
 
 def _permit_fault(run: Run, observed: Observed, now_ms: int) -> str:
-    """Say why a run's first worker may not be started any more; a start that may be under way is waited for.
-
-    The permit is for one base and a time: a run that would begin behind the target's tip is granted anew instead.
-    """
-    if run.turn or run.stop is not None or run.report is not None or run.question or run.id in observed.starting:
+    """Say why a run's first worker may not be started any more; a start that may be under way is waited for."""
+    if _has_begun(run, observed) or not run.permit_ms or now_ms < run.permit_ms:
         return ""
-    if run.permit_ms and run.permit_ms <= now_ms:
-        return "its start permit ran out before its worker was started"
-    if observed.target and observed.target != run.base:
-        return f"its start permit was for {run.base[:12]}, and the target is at {observed.target[:12]}"
-    return ""
+    return "its start permit ran out before its worker was started"
+
+
+def _base_moved(run: Run, observed: Observed) -> bool:
+    """Whether the target moved since the permit was given: it is for one base, and is then given anew for the tip."""
+    return not _has_begun(run, observed) and observed.target not in ("", run.base)
+
+
+def _has_begun(run: Run, observed: Observed) -> bool:
+    """Whether a run's first worker was started, or may be under way; or will never be."""
+    over = run.stop is not None or run.report is not None or run.question
+    return bool(run.turn or over) or run.id in observed.starting
 
 
 def _limited(run: Run, observed: Observed) -> Iterator[Effect]:
@@ -235,7 +242,7 @@ def _may_start(state: State, run: Run, observed: Observed, now_ms: int, policy: 
     """Whether a turn that is due may begin: its time has come, its provider is open, its permit still good."""
     if start_ms(run) > now_ms or window_refusal(state, run.agent, now_ms, policy) is not None:
         return False
-    return not _permit_fault(run, observed, now_ms)
+    return not _permit_fault(run, observed, now_ms) and not _base_moved(run, observed)
 
 
 def own_keys(run: Run) -> tuple[str, str]:

@@ -61,6 +61,10 @@ def _run_flagged(db: apsw.Connection, entry: ev.Entry, event: ev.RunFlagged) -> 
     db.execute("UPDATE runs SET liveness_reason=?, flagged_ms=? WHERE id=?", (event.reason, entry.at_ms, event.run))
 
 
+def _permit_renewed(db: apsw.Connection, entry: ev.Entry, event: ev.PermitRenewed) -> None:
+    db.execute("UPDATE runs SET base=?, permit_ms=? WHERE id=?", (event.base, event.permit_ms, event.run))
+
+
 def _run_rewound(db: apsw.Connection, entry: ev.Entry, event: ev.RunRewound) -> None:
     db.execute(
         "INSERT INTO rewinds (seq,at_ms,run,checkpoint,note,by) VALUES (?,?,?,?,?,?)",
@@ -184,6 +188,7 @@ def _run_ended(db: apsw.Connection, entry: ev.Entry, event: ev.RunEnded) -> None
 
 PROJECT: dict[type, Callable[[apsw.Connection, ev.Entry, Any], None]] = {
     ev.RunGranted: _run_granted,
+    ev.PermitRenewed: _permit_renewed,
     ev.WorkerStarted: _worker_started,
     ev.WorkerExited: _worker_exited,
     ev.UsageRecorded: _usage_recorded,

@@ -100,6 +100,8 @@ def _run(event: ev.Event) -> str:
         case ev.RunGranted():
             what = f"lane {event.lane}" if event.lane else named(event.scope)
             return f"{event.run} granted {what} on {event.base[:12]}{_forced(event.forced_by)}"
+        case ev.PermitRenewed():
+            return f"{event.run} begins on {event.base[:12]} instead, where the target is now"
         case ev.WorkerStarted():
             return f"{event.run} turn {event.turn}: worker started, pid {event.worker.pid}"
         case ev.WorkerExited():

@@ -99,6 +99,10 @@ class RealWorld:
         if earlier is not None:
             return earlier
         place = self._places.workspace(run.id)
+        unseen = turn == 1 and not (folder / STARTED).exists()
+        if unseen and place.exists() and self._tip_of(run.id) != run.base:
+            # Made for an earlier permit, by a start that was cut off; no worker has seen it.
+            self.clean(run.id)
         if not place.exists():
             place.parent.mkdir(parents=True, exist_ok=True)
             if not self._hub.exists(run.base):

@@ -236,6 +236,12 @@ class Ledger:
                 fail("I-21", f"the lease of {run_id} was shortened, or renewed while it was being ended")
             live.expires_ms = until_ms
 
+    def permit_renewed(self, entry: ev.Entry, event: ev.PermitRenewed) -> None:
+        live = self.live(event.run, event)
+        if live.turn or live.stopped:
+            fail("I-8", f"the base of {event.run} was changed under its worker")
+        live.base = event.base
+
     def started(self, entry: ev.Entry, event: ev.WorkerStarted) -> None:
         live = self.live(event.run, event)
         if not live.turn < event.turn <= live.turn + 1 + live.skipped:
@@ -562,6 +568,7 @@ _CHECKS: dict[type, Callable[[Ledger, ev.Entry, Any], None]] = {
     ev.ItemWithdrawn: Ledger.withdrawn,
     ev.ItemRetried: Ledger.retried,
     ev.RunGranted: Ledger.granted,
+    ev.PermitRenewed: Ledger.permit_renewed,
     ev.LeasesRenewed: Ledger.renewed,
     ev.WorkerStarted: Ledger.started,
     ev.WorkerExited: Ledger.exited,

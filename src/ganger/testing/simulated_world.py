@@ -234,7 +234,7 @@ class SimulatedWorld:
             return found
         self.stage.point("start: before")
         self.stage.interlude(3_000)
-        if run.id not in self.workspaces:
+        if run.id not in self.workspaces or self.bases[run.id] != run.base:
             self.workspaces[run.id] = Workspace(run.base, self.git.files(run.base))
             self.bases[run.id] = run.base
         self.stage.point("start: workspace made")
