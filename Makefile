@@ -7,7 +7,7 @@ SEED ?= 1
 SEEDS ?= 1000000
 WORKERS ?= 2
 
-.PHONY: demo test check bench nightly env clean
+.PHONY: demo test check bench liars nightly env clean
 
 env: $(STAMP)
 
@@ -33,9 +33,15 @@ check: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python -m bench
 
+# Every lie that the verifier is tried with, the honest work, and the stubs; the libraries come from the package index.
+liars: $(STAMP)
+	PYTHONPATH=tests/liars $(BIN)/python -m lies --workers $(WORKERS) --write docs/liars.md
+
 nightly: $(STAMP)
-	GANGER_SEED=$(SEED) GANGER_SEEDS=$(SEEDS) GANGER_POWER_STATES=1000000 GANGER_FLIPS=300000 \
+	GANGER_SEED=$(SEED) GANGER_SEEDS=$(SEEDS) GANGER_POWER_STATES=1000000 GANGER_FLIPS=300000 GANGER_LANDINGS=300 \
+	    GANGER_REAP_REPEATS=50 \
 	    $(BIN)/python -m pytest -n $(WORKERS) --timeout 0 tests
+	PYTHONPATH=tests/liars $(BIN)/python -m lies --workers $(WORKERS) --seed $(SEED)
 
 clean:
 	git clean -fdX

@@ -5,7 +5,10 @@ from __future__ import annotations
 import importlib
 import sys
 
-ALL = ("patterns", "packing", "admission", "tick", "simulator", "questions", "leases", "journal", "night")
+ALL = (
+    *("patterns", "packing", "admission", "tick", "simulator", "questions"),
+    *("leases", "journal", "jail", "night", "train"),
+)
 
 
 def main() -> None:

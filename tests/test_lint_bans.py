@@ -17,12 +17,14 @@ STARTS_PROGRAMS = {
     "drivers/process.py": "workers and checks",
     "drivers/background.py": "the supervisor of `ganger up`",
     "testing/scripted_agent.py": "it is an agent itself, not part of the supervisor",
+    "verifier/inside/go_exec.py": "a test binary in the place of go, inside a check",
 }
 STARTS_PROGRAMS_BELOW = ("jail/",)
 
 REMOVES = {
     "git/trash.py": "the one module that removes things",
     "service/door.py": "its own socket",
+    "service/worker_door.py": "its own sockets, and its own file before it is complete",
     "service/place.py": "its own file before it is complete",
     "report/html.py": "its own page before it is complete",
     "cli/start.py": "the file that `init` wrote a moment before and that does not load",

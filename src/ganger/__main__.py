@@ -24,6 +24,10 @@ def main() -> None:
             from ganger.cli.admit import main as admit
 
             sys.exit(admit(args[1:]))
+        if args[:1] == ["verify"]:
+            from ganger.cli.verify import main as verify
+
+            sys.exit(verify(args[1:]))
     from ganger.cli.main import main as tree
 
     sys.exit(tree(args))

@@ -6,6 +6,7 @@
     │   ├── RepositoryError   the repository is not one ganger can work on
     │   └── StateDirError     the state directory is unusable or of a newer version
     ├── GitFailed             git exited non-zero or ran out of time
+    ├── JournalBusy           another process keeps the journal to itself; nothing was changed, ask again (exit 6)
     ├── JournalFailed         a write or sync failed; this process must not acknowledge anything more
     │   └── JournalCorrupt    what was read is not what was written
     └── WorldFailed           an effect could not be carried out; the next tick tries again
@@ -14,6 +15,8 @@ An expected "no" is not here: a refusal is a value, `core.model.Refusal`.
 """
 
 from __future__ import annotations
+
+from pathlib import Path
 
 
 class GangerError(Exception):
@@ -60,6 +63,17 @@ def _what_git_says(stderr: str) -> str:
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
     faults = [line for line in lines if line.startswith(("error:", "fatal:"))]
     return "; ".join(faults or lines[-3:])[:400]
+
+
+class JournalBusy(GangerError):
+    """Another process has kept the journal to itself for too long; nothing was changed."""
+
+    exit_code = 6
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"another process holds {path}, so nothing was changed", f"fuser -v {path} names it; ask again when it ends"
+        )
 
 
 class JournalFailed(GangerError):

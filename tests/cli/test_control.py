@@ -11,7 +11,7 @@ import pytest
 from builders import QUICK, Fleet, ended, quoted
 
 WORK = "echo x >> src/$item.txt; commit work; ganger done"
-WAIT = "until [ -e $GANGER_STATE/go ]; do sleep 0.05; done"
+WAIT = "until [ -e $shared/go ]; do sleep 0.05; done"
 
 
 def begin(
@@ -30,11 +30,11 @@ def test_a_paused_plan_gets_no_worker_and_a_stopped_one_loses_its_own(fleet: Fle
     assert fleet.ganger("up", plan, "--trust").code == 0
     fleet.wait(lambda: bool(fleet.json("status")["runs"]))
     assert fleet.ganger("pause", "plan").code == 0
-    (fleet.state / "go").touch()
+    (fleet.shared / "go").touch()
     fleet.wait(lambda: "landed" in fleet.statuses().values())
     assert fleet.ganger("gate").code == 5
     assert fleet.json("status")["plans"] == [{"id": "plan", "state": "paused", "reason": ""}]
-    (fleet.state / "go").unlink()
+    (fleet.shared / "go").unlink()
     assert fleet.ganger("resume", "plan").code == 0
     fleet.wait(lambda: bool(fleet.json("status")["runs"]))
     assert fleet.ganger("gate").code == 6
@@ -63,7 +63,7 @@ def test_what_a_worker_came_upon_waits_for_a_person(fleet: Fleet) -> None:
 def test_a_run_is_put_back_to_a_checkpoint(fleet: Fleet) -> None:
     script = (
         "case $GANGER_TURN in 1) echo stray > README; commit stray; ganger done;; 2) ganger ask 'What now?';;"
-        f" *) git rev-parse HEAD > $GANGER_STATE/head; {WORK};; esac"
+        f" *) git rev-parse HEAD > $shared/head; {WORK};; esac"
     )
     plan = begin(fleet, script, "a", recovery='turns_max = 3\nbackoff = "0s"\n')
     assert fleet.ganger("run", plan, "--trust", "--quiet").code == 5
@@ -75,7 +75,7 @@ def test_a_run_is_put_back_to_a_checkpoint(fleet: Fleet) -> None:
     assert fleet.ganger("rewind", "a.1", listed[0]["commit"][:9], "--note", "Leave README alone.").code == 0
     assert fleet.ganger("inbox").code == 1
     assert fleet.ganger("run", plan, "--quiet").code == 0
-    assert (fleet.state / "head").read_text().strip() == listed[0]["commit"]
+    assert (fleet.shared / "head").read_text().strip() == listed[0]["commit"]
     assert "Leave README alone." in (fleet.state / "runs" / "a.1" / "turn-3" / "brief.3.md").read_text()
 
 

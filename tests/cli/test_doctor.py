@@ -68,7 +68,22 @@ def test_all_is_well_before_and_after_a_night(lab: Path) -> None:
 
 
 def test_containment_is_never_overstated(lab: Path) -> None:
-    assert findings(lab)[1]["containment"]["state"].startswith("T0")
+    found = findings(lab)[1]["containment"]
+    assert found["state"].startswith("T1 (bubblewrap ")
+    assert "it shares the kernel" in found["state"]
+    config = lab / "repo" / "ganger.toml"
+    given = config.read_text()
+    config.write_text(f'{given}\n[jail]\nmechanism = "none"\ntier_min = "T0"\n')
+    code, rows = findings(lab)
+    assert (code, rows["containment"]["state"][:20]) == (0, "T0 (no containment);")
+    assert "install bubblewrap" in rows["containment"]["remedy"]
+    config.write_text(f'{given}\n[jail]\nmechanism = "none"\n')
+    code, rows = findings(lab)
+    assert (code, rows["containment"]["serious"]) == (1, True)
+    assert 'tier_min = "T0"' in rows["containment"]["remedy"]
+    refused = ganger(lab, "run", str(lab / "repo" / "plan.toml"), "--trust", "--quiet")
+    assert (refused.returncode, "cannot keep workers from the rest of it" in refused.stderr) == (2, True)
+    assert not (lab / "state").exists()
 
 
 @pytest.mark.parametrize(

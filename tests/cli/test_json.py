@@ -7,7 +7,9 @@ from collections.abc import Callable
 
 import pytest
 from builders import Done, Fleet
+from jsonschema import Draft202012Validator
 
+from ganger.cli.schema import every_schema, shape_schema
 from ganger.cli.shapes import SHAPES
 
 
@@ -74,6 +76,8 @@ def test_every_shape(night: Fleet, here: Callable[..., Done]) -> None:
         ("run", plan, "--quiet"): "ganger.night",
         ("down",): "ganger.down",
         ("version",): "ganger.version",
+        ("schema",): "ganger.schemas",
+        ("completion", "bash"): "ganger.completion",
         ("init", "--dry-run"): "ganger.init",
         ("trace", "good"): "ganger.trace",
     }
@@ -88,8 +92,30 @@ def test_every_shape(night: Fleet, here: Callable[..., Done]) -> None:
 
 
 def assert_documented(value: dict[str, object]) -> None:
-    """A shape is what `cli.shapes` says of it: no field more, no field less."""
+    """A shape is what its published schema says of it: no field more, no field less."""
+    schema = shape_schema(str(value["kind"]))
+    assert [error.message for error in Draft202012Validator(schema).iter_errors(value)] == []
     assert set(value) == {"kind", "version", *SHAPES[str(value["kind"])]}, value["kind"]
+
+
+def test_every_schema_is_one_and_is_printed(here: Callable[..., Done]) -> None:
+    names = here("schema").out.split()
+    assert names == list(every_schema()) == json.loads(here("schema", "--json").out)["names"]
+    for name, made in every_schema().items():
+        printed = json.loads(here("schema", name).out)
+        Draft202012Validator.check_schema(printed)
+        assert printed == json.loads(here("schema", name, "--json").out) == json.loads(json.dumps(made()))
+        assert printed.get("additionalProperties") is False or "$defs" in printed, name
+    assert here("schema", "confi").err.endswith("did you mean `config`?\n")
+
+
+def test_a_shape_without_one_of_its_fields_is_no_such_shape() -> None:
+    for kind, fields in SHAPES.items():
+        validator = Draft202012Validator(shape_schema(kind))
+        for name in ("kind", "version", *fields):
+            left = {"kind": kind, "version": 1} | dict.fromkeys(fields)
+            del left[name]
+            assert f"{name!r} is a required property" in [error.message for error in validator.iter_errors(left)]
 
 
 def test_it_says_the_same_as_the_text(night: Fleet) -> None:

@@ -122,7 +122,7 @@ def test_predicates_that_cannot_be_read_admit_nobody(tmp_path: Path) -> None:
     grown(place, 0).close()
     (place / predicates.KEPT).write_text('{"programs"')
     with pytest.raises(StateDirError, match=r"predicates\.json cannot be read"):
-        admit.objection(place, state.look(place).state, ItemId("a"))
+        admit.objection(place, state.look(place), ItemId("a"))
 
 
 @pytest.mark.parametrize("words", [("plan", "lint", "x" * 300), ("why", "\udcff"), ("trace", "\udcff")])

@@ -106,6 +106,7 @@ def steady(fleet: Fleet, text: str) -> str:
     for pattern, name in (
         (r"\b\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\b", "<when>"),
         (r"(?m)^\d\d:\d\d:\d\d\b", "<time>"),
+        (r"T1 \((?:bubblewrap|Landlock)[^)]*\)", "T1 (<mechanism>)"),
         (r"(_ms\": )\d{13}\b", r"\1<when>"),
         (r"\b(?:[0-9a-f]{64}|[0-9a-f]{40}|[0-9a-f]{12}|[0-9a-f]{16})\b", "<commit>"),
         (r"\bindex [0-9a-f]+\.\.[0-9a-f]+", "index <blobs>"),

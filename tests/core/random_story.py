@@ -29,6 +29,8 @@ from ganger.core.model import (
     Refusal,
     RefusalCode,
     Usage,
+    Weakened,
+    Weakening,
     WorkerId,
 )
 from ganger.core.policy import Policy
@@ -56,7 +58,9 @@ POLICY = Policy(
     breaker_max=3,
     breaker_ms=20_000,
     planner="planner",
+    weakened="inbox",
 )
+WEAKENED = Weakened("tests/test_a.py", 3, Weakening.deleted, "test_a", "it is gone")
 Maker: TypeAlias = Callable[[Story, Random], cmd.Command]
 
 
@@ -127,7 +131,8 @@ def evidence_of(story: Story, rng: Random) -> cmd.Command:
     run = rng.choice(waiting) if waiting else live(story, rng)
     state = rng.choices((CheckState.passed, CheckState.failed, CheckState.crashed), (6, 2, 1))[0]
     changed = (run.lease.scope[0].replace("**", "z"),) if run.lease is not NO_LEASE else ("src/z",)
-    seen = evidence(checks=(result(state),), changed=changed)
+    weakened = (WEAKENED,) if rng.random() < 0.15 else ()
+    seen = evidence(checks=(result(state),), changed=changed, weakened=weakened)
     return cmd.RecordEvidence(run.id, token(run, rng), run.turn, seen)
 
 

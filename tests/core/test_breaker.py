@@ -43,7 +43,7 @@ def judge(story: Story, item: str, **fields: Any) -> tuple[ev.Event, ...]:
 
 def refused(story: Story, item: str) -> tuple[str, str, int] | None:
     one = story.state.items[ItemId(item)].spec
-    found = breaker_refusal(story.state, one, one.agent, story.now_ms)
+    found = breaker_refusal(story.state, one, one.agent, story.now_ms, POLICY)
     return (found.holder, found.reason, found.again_ms) if found is not None else None
 
 
@@ -169,6 +169,56 @@ def test_a_person_closes_a_breaker_by_name() -> None:
     story.do(cmd.CloseBreaker("agent:default"))
     story.do(cmd.CloseBreaker("kind:patcher"))
     assert refused(story, "d") is None and fail(story, "d") == []
+
+
+def ending(story: Story, item: str, end: EndKind = EndKind.failed) -> None:
+    """A run of the item is to end so, and what it left is being kept."""
+    run = story.started(item)
+    story.do(cmd.StopRun(run.id, end, "it crashed"))
+
+
+ABOUT = "agent default is about to be given a rest: 3 items in a row come to nothing"
+
+
+@pytest.mark.parametrize(("end", "counts"), COUNTED)
+def test_what_is_being_ended_counts_before_it_is_over(end: EndKind, counts: bool) -> None:
+    """No further item is given to an agent between the last fruitless result and the end of its run."""
+    story = story_of()
+    fail(story, "a"), fail(story, "b")
+    ending(story, "c", end)
+    assert refused(story, "d") == (("agent:default", ABOUT, 0) if counts else None)
+    assert story.why_not(cmd.GrantRun(ItemId("d"), BASE))[0] == "breaker_open" if counts else True
+
+
+def test_what_is_being_ended_counts_once() -> None:
+    story = story_of()
+    fail(story, "a"), fail(story, "b")
+    ending(story, "c")
+    run = story.run("c")
+    story.append(ev.WorkerExited(run.id, 1, 1))
+    found = opened(story.do(cmd.RecordEnd(run.id, run.lease.token, EndKind.failed, "it crashed")))
+    assert found == [("agent:default", REASON, False), ("kind:patcher", REASON, False)], "three, not four"
+    assert refused(story, "d") == (
+        "agent:default",
+        f"agent default is not tried for a while: {REASON}",
+        NOW_MS + 60_000,
+    )
+
+
+def test_several_that_end_at_once_count_each() -> None:
+    story = story_of()
+    ending(story, "a"), ending(story, "b")
+    assert refused(story, "d") is None
+    ending(story, "c")
+    assert refused(story, "d") == ("agent:default", ABOUT, 0)
+
+
+def test_the_same_item_that_fails_again_is_still_one() -> None:
+    story = story_of()
+    fail(story, "a"), fail(story, "b")
+    run = story.granted("b")
+    story.do(cmd.StopRun(run.id, EndKind.failed, "it crashed"))
+    assert refused(story, "d") is None
 
 
 # ── checks ──

@@ -5,14 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from ganger.core import commands as cmd
 from ganger.core import events as ev
 from ganger.core.ids import Commit, ItemId, QuestionId, RunId
-from ganger.core.landing import next_train, queue
+from ganger.core.landing import judged, next_trials, queue
+from ganger.core.loop import waits_for_person
 from ganger.core.model import CheckState, EndKind, Evidence, QuestionKind
 from ganger.core.policy import Policy
-from ganger.testing.builders import BASE, CANDIDATE, NOW_MS, TIP, Story, result, spec
+from ganger.core.state import State
+from ganger.core.train import Trial
+from ganger.testing.builders import BASE, CANDIDATE, NOW_MS, TIP, TREE, Story, result, spec
 
 A, B, C = (spec(name, scope=(f"{name}/**",), checks=()) for name in "abc")
 OTHER = Commit("9" * 40)
@@ -29,6 +33,12 @@ def story_of(*accepted: str, policy: Policy | None = None) -> Story:
 
 def kinds(events: tuple[ev.Event, ...]) -> list[str]:
     return [type(event).__name__ for event in events]
+
+
+def next_train(state: State, policy: Policy) -> tuple[RunId, ...]:
+    """The first test to begin now."""
+    found = next_trials(state, policy, state.search.tip or BASE)
+    return found[0].runs if found else ()
 
 
 def test_the_queue_is_in_the_order_of_acceptance() -> None:
@@ -58,32 +68,168 @@ def test_a_train_that_passed_starts_the_landing() -> None:
     assert story.state.landing.runs == ("a.1", "b.1")
 
 
-def test_a_failed_batch_is_halved_until_the_culprit_is_alone() -> None:
+FAILED: dict[str, Any] = {"passed": False, "checks": (result(CheckState.failed),)}
+
+
+def judge(story: Story, item: str, *, again: bool = True) -> tuple[ev.Event, ...]:
+    """See the failure of an accused candidate again, find the target sound, and send the candidate back."""
+    run = story.run(item)
+    if again:
+        seen = {"again": True, "checks": (result(CheckState.failed),)}
+        story.do(cmd.RecordProbe(run.id, run.lease.token, CANDIDATE, BASE, passed=False, **seen))  # type: ignore[arg-type]
+    story.do(cmd.RecordProbe(run.id, run.lease.token, CANDIDATE, BASE, passed=True, checks=(result(),), bare=True))
+    assert [found.id for found in judged(story.state, story.policy)] == [run.id]
+    return story.do(cmd.JudgeCandidate(run.id, run.lease.token))
+
+
+def test_a_failed_batch_is_halved_until_the_culprit_is_alone_and_it_is_seen_again_before_it_is_blamed() -> None:
     story = story_of("a", "b", "c")
-    failed = {"passed": False, "checks": (result(CheckState.failed),)}
-    assert kinds(story.do(story.train("a", "b", "c", **failed))) == ["TrainTested"]
-    assert next_train(story.state, Policy()) == ("a.1",)
-    events = story.do(story.train("a", **failed))
-    assert isinstance(events[1], ev.StopRequested)
-    assert (events[1].end, events[1].reason) == (
+    assert kinds(story.do(story.train("a", "b", "c", **FAILED))) == ["TrainTested"]
+    assert next_train(story.state, Policy()) == ("a.1", "b.1")
+    assert kinds(story.do(story.train("a", **FAILED))) == ["TrainTested"]
+    assert next_trials(story.state, Policy(), BASE)[0] == Trial((RunId("b.1"), RunId("c.1")))
+    (event,) = judge(story, "a", again=False)
+    assert event == ev.StopRequested(
+        RunId("a.1"),
         EndKind.superseded,
-        f"passes by itself, but on top of the target at {BASE[:12]} check unit failed with exit status 1",
+        f"on top of the target at {BASE[:12]} check unit failed with exit status 1",
     )
+    assert story.state.search.cases == ()
 
 
-def test_a_train_that_passed_lets_the_next_one_grow() -> None:
-    story = story_of("a", "b", "c")
-    story.do(story.train("a", "b", "c", passed=False))
-    story.do(story.train("a"))
-    story.do(cmd.RecordLanding(TIP, "landed", TIP))
-    assert next_train(story.state, Policy()) == ("b.1", "c.1")
-
-
-def test_failing_without_a_named_check() -> None:
+def test_one_seen_to_fail_once_is_tested_again() -> None:
     story = story_of("a")
-    event = story.do(story.train("a", passed=False))[1]
-    assert isinstance(event, ev.StopRequested)
-    assert event.reason == f"passes by itself, but on top of the target at {BASE[:12]} fails"
+    story.do(story.train("a", **FAILED))
+    assert next_trials(story.state, Policy(), BASE) == (Trial((RunId("a.1"),), BASE, again=True),)
+    assert next_trials(story.state, Policy(flaky_retries=0), BASE) == (Trial((RunId("a.1"),), BASE, bare=True),)
+    judge(story, "a")
+
+
+def test_bad_luck_is_recorded_as_flaky_and_blames_nobody() -> None:
+    story = story_of("a")
+    story.do(story.train("a", **FAILED))
+    lucky = (result(flaky=True),)
+    events = story.do(
+        cmd.RecordProbe(RunId("a.1"), story.token("a"), CANDIDATE, BASE, passed=True, checks=lucky, again=True)
+    )
+    assert kinds(events) == ["CandidateProbed"] and isinstance(events[0], ev.CandidateProbed)
+    assert events[0].checks[0].flaky and story.state.search.cases == ()
+    assert next_train(story.state, Policy()) == ("a.1",)
+
+
+def test_nobody_is_judged_about_whom_not_enough_is_known() -> None:
+    story = story_of("a")
+    story.do(story.train("a", **FAILED))
+    assert story.why_not(cmd.JudgeCandidate(RunId("a.1"), story.token("a"))) == (
+        "wrong_state",
+        "not enough is known about a.1",
+    )
+    probe = cmd.RecordProbe(RunId("a.1"), story.token("a"), CANDIDATE, OTHER, passed=True)
+    assert story.why_not(probe) == ("conflict", f"nobody waits for how a.1 does on {OTHER[:12]}")
+    assert story.why_not(replace(probe, candidate=OTHER))[1].startswith("a.1 has another candidate than")
+
+
+def with_evidence(*accepted: str) -> Story:
+    """Candidates that passed their check by themselves, on the base."""
+    story = Story(*(spec(name, scope=(f"{name}/**",)) for name in accepted))
+    for name in accepted:
+        run = story.reported(name)
+        seen = Evidence(BASE, CANDIDATE, TIP, TIP, (f"{name}/x",), checks=(result(),))
+        story.do(cmd.RecordEvidence(run.id, run.lease.token, 1, seen))
+    return story
+
+
+def test_a_pair_that_fails_although_each_is_fine_alone_names_both() -> None:
+    story = with_evidence("a", "b", "c")
+    story.do(story.train("a", "b", **FAILED))
+    story.do(story.train("a"))
+    events = story.do(cmd.RecordLanding(TIP, "landed", TIP))
+    assert kinds(events) == ["RunLanded"]
+    assert next_trials(story.state, Policy(), TIP)[0] == Trial((RunId("b.1"),), TIP, again=True)
+    probe = cmd.RecordProbe(RunId("b.1"), story.token("b"), CANDIDATE, TIP, passed=False, again=True)
+    story.do(probe)
+    pair, stop = story.do(cmd.JudgeCandidate(RunId("b.1"), story.token("b")))
+    assert pair == ev.PairFound(RunId("b.1"), RunId("a.1"), TIP)
+    assert isinstance(stop, ev.StopRequested) and stop.reason == (
+        f"passes by itself, and so does a.1, which has landed as {TIP[:12]}, but both together do not:"
+        " check unit failed with exit status 1"
+    )
+    assert next_train(story.state, Policy()) == ("c.1",)
+
+
+def red() -> Story:
+    story = story_of("a", policy=Policy(flaky_retries=0))
+    story.do(story.train("a", **FAILED))
+    probe = cmd.RecordProbe(RunId("a.1"), story.token("a"), CANDIDATE, BASE, passed=False, bare=True)
+    events = story.do(replace(probe, checks=(result(CheckState.failed),)))
+    assert kinds(events) == ["CandidateProbed", "TargetFoundRed", "QuestionAsked"]
+    return story
+
+
+def test_a_target_that_fails_by_itself_stops_landings_and_blames_nobody() -> None:
+    story = red()
+    (question,) = story.state.questions.values()
+    assert (question.kind, question.subject) == (QuestionKind.red_target, BASE)
+    assert question.text == (
+        f"main fails by itself at {BASE[:12]} (check unit failed with exit status 1): nothing lands until it moves to"
+        " a commit that does not."
+    )
+    assert next_trials(story.state, Policy(), BASE) == () and not judged(story.state, story.policy)
+    assert story.run("a").stop is None
+    assert waits_for_person(story.state, RunId("a.1"))
+
+
+def test_landings_go_on_when_the_target_moves_to_a_good_tip() -> None:
+    story = red()
+    assert next_trials(story.state, Policy(), OTHER) == (Trial((RunId("a.1"),)),)
+    events = story.do(story.train("a", old=OTHER))
+    assert kinds(events) == ["TrainTested", "QuestionWithdrawn", "LandingStarted"]
+    assert not story.state.questions and not story.state.search.red
+
+
+def test_a_person_has_a_red_target_tried_again() -> None:
+    story = red()
+    story.do(cmd.AnswerQuestion(QuestionId("q1"), "try again", "olga"))
+    assert next_train(story.state, Policy()) == ("a.1",)
+
+
+def test_what_passes_on_top_of_a_landing_lands_after_it_without_another_test() -> None:
+    story = story_of("a", "b")
+    story.do(story.train("a", commit=OTHER))
+    both = story.train("a", "b", commits=(OTHER, TIP))
+    assert kinds(story.do(both)) == ["TrainTested"]
+    events = story.do(cmd.RecordLanding(OTHER, "landed", OTHER))
+    assert kinds(events) == ["RunLanded", "LandingStarted"]
+    assert events[1] == ev.LandingStarted((RunId("b.1"),), OTHER, TIP, TREE, (TIP,))
+
+
+def test_what_began_before_a_landing_is_about_what_it_adds_to_it() -> None:
+    story = story_of("a", "b")
+    both = story.train("a", "b", commits=(OTHER, TIP), **FAILED)
+    story.do(story.train("a", commit=OTHER))
+    story.do(cmd.RecordLanding(OTHER, "landed", OTHER))
+    (event,) = story.do(both)
+    assert isinstance(event, ev.TrainTested) and (event.runs, event.old) == (("b.1",), OTHER)
+    assert [case.run for case in story.state.search.cases] == ["b.1"]
+
+
+@pytest.mark.parametrize("commits", [(TIP, TIP), ()])
+def test_what_began_on_something_else_than_what_has_landed_is_void(commits: tuple[Commit, ...]) -> None:
+    story = story_of("a", "b")
+    both = story.train("a", "b", commits=commits)
+    story.do(story.train("a", commit=OTHER))
+    story.do(cmd.RecordLanding(OTHER, "landed", OTHER))
+    assert story.why_not(both) == ("conflict", "it was tested on a target that has moved on")
+    assert story.why_not(story.train("b", old=BASE, tip=BASE))[1] == "it was tested on a target that has moved on"
+    assert kinds(story.do(story.train("b", old=BASE, tip=OTHER)))[0] == "TrainTested", "the target was moved back"
+
+
+def test_one_that_does_not_merge_with_others_of_the_batch_only_waits_and_is_the_first_of_the_next() -> None:
+    story = story_of("a", "b", "c")
+    train = story.train("a", "b", "c", runs=(RunId("a.1"), RunId("c.1")), waits=((RunId("b.1"), ("x",)),))
+    assert kinds(story.do(train)) == ["TrainTested", "LandingStarted"]
+    story.do(cmd.RecordLanding(TIP, "landed", TIP))
+    assert next_train(story.state, Policy()) == ("b.1",)
 
 
 def test_what_does_not_merge_goes_back_and_the_others_land() -> None:
@@ -99,7 +245,6 @@ def test_nothing_merges() -> None:
     story = story_of("a")
     train = story.train("a", runs=(), passed=False, conflicts=((RunId("a.1"), ("x",)),))
     assert kinds(story.do(train)) == ["TrainTested", "StopRequested"]
-    assert story.state.train_size == 64
 
 
 def expire(story: Story) -> None:
@@ -275,3 +420,30 @@ def test_an_answer_must_be_one_of_the_choices() -> None:
         "invalid",
         "'maybe' is no answer to q1",
     )
+
+
+def test_approving_one_version_does_not_approve_the_next() -> None:
+    """An answer is to one question, which is about one commit; of the one before nothing is left to answer."""
+    story = asking()
+    story.do(cmd.RecordLanding(TIP, "moved", OTHER))
+    again = story.train("a", "b", old=OTHER, commit=Commit("7" * 40))
+    assert kinds(story.do(again)) == ["TrainTested", "LandingStarted", "QuestionAsked"]
+    assert [question.subject for question in story.state.questions.values()] == ["7" * 40]
+    before = len(story.entries)
+    assert story.why_not(cmd.AnswerQuestion(QuestionId("q1"), "land", "olga")) == (
+        "unknown_ref",
+        "there is no open question q1",
+    )
+    assert len(story.entries) == before and story.state.landing is not None and story.state.landing.question == "q2"
+    story.do(cmd.AnswerQuestion(QuestionId("q2"), "land", "olga"))
+    assert story.state.landing is not None and story.state.landing.question == ""
+
+
+def test_what_passes_on_top_of_a_landing_that_is_approved_is_asked_about_by_itself() -> None:
+    story = story_of("a", "b", policy=Policy(landing_mode="ask"))
+    story.do(story.train("a", commit=OTHER))
+    story.do(story.train("a", "b", commits=(OTHER, TIP)))
+    story.do(cmd.AnswerQuestion(QuestionId("q1"), "land", "olga"))
+    events = story.do(cmd.RecordLanding(OTHER, "landed", OTHER))
+    assert kinds(events) == ["RunLanded", "LandingStarted", "QuestionAsked"]
+    assert story.state.landing is not None and story.state.landing.question == "q2"

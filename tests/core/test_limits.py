@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from ganger.core import commands as cmd
 from ganger.core import events as ev
@@ -111,6 +112,21 @@ def test_a_provider_that_refuses_again_after_its_instant_is_asked_ever_more_rare
         story.do(cmd.RecordExit(run.id, run.lease.token, turn, 1))
         story.started("i0", turn + 1)
     assert waits == [0, 30_000, 60_000, 120_000]
+
+
+@pytest.mark.parametrize(("backoff_ms", "expected"), [(30_000, [30_000, 60_000, 120_000]), (0, [1_000] * 3)])
+def test_a_busy_provider_is_asked_again_after_a_back_off(backoff_ms: int, expected: list[int]) -> None:
+    story = story_of("claude", policy=replace(SHOP, backoff_ms=backoff_ms))
+    run = story.run("i0")
+    waits = []
+    for turn in range(1, 4):
+        command = cmd.RecordLimit(run.id, run.lease.token, 0, "overloaded", overload=True)
+        window, repeated = story.do(command)
+        assert window == ev.ProviderLimited("shop", repeated.not_before_ms, "overloaded", run.id, overload=True)
+        waits.append(repeated.not_before_ms - story.now_ms)
+        story.do(cmd.RecordExit(run.id, run.lease.token, turn, 1))
+        story.started("i0", turn + 1)
+    assert waits == expected
 
 
 def test_a_run_is_not_interrupted_by_its_provider_for_ever() -> None:

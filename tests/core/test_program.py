@@ -177,25 +177,42 @@ def reads(story: Story) -> list[ReadPlan]:
 def test_a_plan_is_read_at_its_time_and_what_was_missed_is_skipped() -> None:
     story = Story()
     story.do(schedule())
+    due_ms, next_ms = NOW_MS + 5, NOW_MS + 5 + 4 * HOUR_MS
     assert reads(story) == []
-    assert next_wake_ms(story.state, Observed(target=BASE), story.now_ms, story.policy) == NOW_MS + 5
-    assert story.do(cmd.RecordFiring("nightly", "early")) == ()
-    story.now_ms = NOW_MS + 5 + 3 * HOUR_MS + 1
-    assert reads(story) == [ReadPlan("nightly", "plans/n.toml")]
-    next_ms = NOW_MS + 5 + 4 * HOUR_MS
-    assert story.do(cmd.RecordFiring("nightly", "2 added")) == (ev.ScheduleFired("nightly", next_ms, "2 added"),)
+    assert next_wake_ms(story.state, Observed(target=BASE), story.now_ms, story.policy) == due_ms
+    assert story.do(cmd.RecordFiring("nightly", due_ms, "early")) == ()
+    story.now_ms = due_ms + 3 * HOUR_MS + 1
+    assert reads(story) == [ReadPlan("nightly", "plans/n.toml", due_ms)]
+    fired = cmd.RecordFiring("nightly", due_ms, "2 added")
+    assert story.do(fired) == (ev.ScheduleFired("nightly", next_ms, "2 added", due_ms),)
     assert reads(story) == []
     story.now_ms = next_ms
-    assert story.do(cmd.RecordFiring("nightly", "")) == (ev.ScheduleFired("nightly", next_ms + HOUR_MS, ""),)
+    again = ev.ScheduleFired("nightly", next_ms + HOUR_MS, "", next_ms)
+    assert story.do(cmd.RecordFiring("nightly", next_ms, "")) == (again,)
+
+
+def test_a_time_is_used_up_once_and_only_by_a_reading_that_was_begun_for_it() -> None:
+    story = Story()
+    story.do(schedule())
+    story.now_ms = NOW_MS + 5
+    (begun,) = reads(story)
+    record = cmd.RecordFiring(begun.schedule, begun.due_ms, "read")
+    story.do(schedule(next_ms=story.now_ms + 10))
+    story.now_ms += 10
+    assert story.do(record) == ()
+    (anew,) = reads(story)
+    assert anew.due_ms == story.now_ms
+    story.do(cmd.RecordFiring(anew.schedule, anew.due_ms, "read"))
+    assert story.do(cmd.RecordFiring(anew.schedule, anew.due_ms, "read")) == ()
 
 
 def test_a_schedule_for_once_is_gone_after_it() -> None:
     story = Story()
     story.do(schedule(every_ms=0))
     story.now_ms += 5
-    story.do(cmd.RecordFiring("nightly", ""))
+    story.do(cmd.RecordFiring("nightly", NOW_MS + 5, ""))
     assert story.state.schedules == {} and reads(story) == []
-    assert story.do(cmd.RecordFiring("nightly", "")) == ()
+    assert story.do(cmd.RecordFiring("nightly", NOW_MS + 5, "")) == ()
 
 
 def test_a_schedule_is_dropped_by_name() -> None:

@@ -19,6 +19,7 @@ from ganger.drivers import process, process_table, psutil_table
 from ganger.drivers.process import ProcessSpec, clean_env, run_check
 from ganger.errors import WorldFailed
 from ganger.jail.none import NoJail
+from ganger.jail.port import Confined, Network, Reach
 
 SOURCE = str(Path(ganger.__file__).parents[1])
 PATH = {"PATH": "/usr/local/bin:/usr/bin:/bin"}
@@ -163,18 +164,18 @@ class TestWhatCannotStart:
 
     def test_the_wrapped_program_is_checked_too(self, tmp_path):
         class Broken(NoJail):
-            def wrap(self, argv, *, writable, network):
-                return ("no-such-jail", *argv)
+            def confine(self, argv, reach):
+                return Confined(("no-such-jail", *argv))
 
         with pytest.raises(WorldFailed, match="no-such-jail"):
             process.start(spec(tmp_path, "true"), Broken())
 
     def test_the_jail_learns_what_the_worker_may_do(self, tmp_path):
         class Wrapping(NoJail):
-            def wrap(self, argv, *, writable, network):
-                return ("env", f"SEEN={writable}{network}", *argv)
+            def confine(self, argv, reach):
+                return Confined(("env", f"SEEN={reach.writable}{reach.network}", *argv))
 
-        given = spec(tmp_path, "sh", "-c", "echo $SEEN", writable=(tmp_path,), network="none")
+        given = spec(tmp_path, "sh", "-c", "echo $SEEN", reach=Reach(writable=(tmp_path,), network=Network.none))
         process.wait(process.start(given, Wrapping()), 5_000)
         assert f"{tmp_path}".encode() in (tmp_path / "output").read_bytes()
         assert b"none" in (tmp_path / "output").read_bytes()

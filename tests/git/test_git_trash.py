@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -129,6 +131,53 @@ def test_a_mount_in_the_trash_is_left_alone(state: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert [entry.name for entry in moved.iterdir()] == ["mnt"]
     assert prune(state, 0, 9) == (moved,)
+
+
+def test_a_folder_that_becomes_a_link_while_it_is_removed_leads_nowhere(state: Path, tmp_path: Path) -> None:
+    """Somebody swaps a folder of the trash for a link to what is precious, again and again, while it is emptied."""
+    precious = tmp_path / "precious"
+    write(precious, {f"{n}/{m}.txt": "1" for n in range(4) for m in range(4)})
+    before = sorted(str(path) for path in precious.rglob("*"))
+    over = threading.Event()
+
+    def swap(folder: Path) -> None:
+        while not over.is_set():
+            with contextlib.suppress(OSError):
+                folder.rename(folder.with_name("aside"))
+                folder.symlink_to(precious)
+                os.unlink(folder)
+                folder.with_name("aside").rename(folder)
+
+    for number in range(30):
+        tree = state / "workspaces" / f"b.{number}"
+        write(tree, {f"deep/{n}/{m}/x.txt": "1" for n in range(6) for m in range(3)})
+        moved = to_trash(state, tree, number)
+        over.clear()
+        racer = threading.Thread(target=swap, args=(moved / "deep",))
+        racer.start()
+        prune(state, 0, 1000)
+        over.set()
+        racer.join()
+        assert sorted(str(path) for path in precious.rglob("*")) == before
+    while prune(state, 0, 1000):
+        pass
+    assert list((state / "trash").iterdir()) == []
+
+
+def test_a_linked_root_and_a_linked_trash_are_refused(state: Path, tmp_path: Path) -> None:
+    """Whoever could put a link in place of the state directory or its trash gets nothing removed behind it."""
+    elsewhere = tmp_path / "elsewhere"
+    write(elsewhere, {"1-mine/a.txt": "1", "workspaces/a.1/x": "1"})
+    (state / "trash").symlink_to(elsewhere)
+    with pytest.raises(WorldFailed, match="is no directory of its own"):
+        prune(state, 0, 1000)
+    with pytest.raises(WorldFailed):
+        to_trash(state, state / "workspaces" / "a.1", 5)
+    (tmp_path / "linked").symlink_to(elsewhere)
+    with pytest.raises(WorldFailed):
+        discard_below(tmp_path / "linked", tmp_path / "linked" / "1-mine")
+    assert sorted(path.name for path in elsewhere.iterdir()) == ["1-mine", "workspaces"]
+    assert (elsewhere / "1-mine/a.txt").exists()
 
 
 def test_scratch_is_discarded(state: Path) -> None:

@@ -124,7 +124,9 @@ def _landed(night: Night, item: str, number: int, base: Commit) -> Commit:
     night.say(cmd.AddNote(run, token, "a long story " * 40), f"worker:{run}")
     night.say(cmd.ReportDone(run, token, summary="done " * 60), f"worker:{run}")
     night.say(cmd.RecordExit(run, token, 1, 0, cpu_ms=1_000))
-    seen = evidence(commit=candidate, tree=tree, checked_tree=tree, changed=(f"{item}/x",), checks=(result(),))
+    seen = evidence(
+        base=base, commit=candidate, tree=tree, checked_tree=tree, changed=(f"{item}/x",), checks=(result(),)
+    )
     night.say(cmd.RecordEvidence(run, token, 1, seen))
     night.say(cmd.RecordTrain(((run, token, candidate),), (run,), base, tip, tree, True, (result(),)))
     night.say(cmd.RecordLanding(tip, "landed", tip))

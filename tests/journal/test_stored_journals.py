@@ -22,6 +22,8 @@ from ganger.journal.store import Store
 
 CORPUS = Path(__file__).parent / "corpus"
 COMMITS = sorted(path.name.removesuffix(".db.xz") for path in CORPUS.glob("*.db.xz"))
+SCHEMA_1 = [commit for commit in COMMITS if commit != "d18e858"]
+"""Those from which something is changed on the way to today; the later steps only raise the number."""
 RULES = PathRules()
 UNDERSTOOD_BETTER = {
     "1ffc19e": {"i1.5": ("starting", {"turn_due": True, "reported_ms": 1_790_004_020_262})},
@@ -32,9 +34,17 @@ A worker asked and was answered before its start was recorded; the first code fo
 """
 
 
-@pytest.fixture(params=COMMITS)
+@pytest.fixture
 def commit(request: pytest.FixtureRequest) -> str:
     return str(request.param)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Try every stored journal, unless a test names some."""
+    if "commit" in metafunc.fixturenames and "parametrize" not in {
+        mark.name for mark in metafunc.definition.own_markers
+    }:
+        metafunc.parametrize("commit", COMMITS, indirect=True)
 
 
 @pytest.fixture
@@ -79,7 +89,10 @@ def test_it_means_today_what_it_meant_then(commit: str, path: Path, told: dict[s
         assert {run.id: lifecycle.run_status(state, run).value for run in state.runs.values()} == told["runs"]
         now = json.loads(msgspec.json.encode(state.snapshot()))
     then = told["snapshot"]
-    assert {name: facts["digest"] for name, facts in now["plans"].items()} == then.pop("plans")
+    then.pop("train_size", None)  # what a failed train left behind; `search` says more
+    digests = {name: facts["digest"] for name, facts in now["plans"].items()}
+    plans = then.pop("plans")
+    assert plans in (digests, {name: cut_to(facts, plans[name]) for name, facts in now["plans"].items()})
     for part, key in (("items", lambda row: row["spec"]["id"]), ("runs", lambda row: row["id"])):
         now[part], then[part] = sorted(now[part], key=key), sorted(then[part], key=key)
     assert cut_to(now, then) == then
@@ -113,6 +126,7 @@ def test_a_reader_brings_it_up_to_date_by_itself(path: Path, told: dict[str, Any
         assert sum(reader.counts(told["now_ms"]).values()) == len(told["items"])
 
 
+@pytest.mark.parametrize("commit", SCHEMA_1, indirect=True)
 def test_an_upgrade_that_is_cut_short_is_begun_again(path: Path) -> None:
     """The process dies before the end of the transaction: the file is still of the old version."""
     with closing(apsw.Connection(str(path))) as db:

@@ -40,7 +40,9 @@ class Fleet:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.repo, self.state, self.home = root / "proj", root / "state", root / "home"
-        for folder in (self.repo, self.home, root / "tmp", root / "agents"):
+        self.shared = root / "shared"
+        """What workers may write besides their own; `$shared` in their scripts."""
+        for folder in (self.repo, self.home, self.shared, root / "tmp", root / "agents"):
             folder.mkdir(parents=True, exist_ok=True)
         self.items: list[str] = []
         self.agents: dict[str, str] = {}
@@ -111,6 +113,9 @@ class Fleet:
         """Write ganger.toml with the agents that were made; it is no part of a commit."""
         found = checks if checks is not None else {"unit": "true"}
         parts = [f'[fleet]\ntarget = "main"\n{fleet}', f"[recovery]\n{recovery}", more]
+        if "[jail]" not in more:
+            shown = f"readable = [{quoted(str(self.root / 'agents'))}]\nwritable = [{quoted(str(self.shared))}]\n"
+            parts.append(f"[jail]\n{shown}")
         parts += [f"[checks.{name}]\nrun = {quoted(run)}\n" for name, run in found.items()]
         parts += [f'[agents.{name}]\ndriver = "command"\nrun = {quoted(run)}\n' for name, run in self.agents.items()]
         (self.repo / "ganger.toml").write_text("\n".join(parts))
@@ -118,7 +123,7 @@ class Fleet:
     def shell_agent(self, name: str, script: str) -> None:
         """Make an agent that runs a shell script; it finds `$item` and a `commit MESSAGE` function."""
         path = self.root / "agents" / f"{name}.sh"
-        path.write_text(f"{SHELL_HEAD}\n{script}\n")
+        path.write_text(f"shared={shlex.quote(str(self.shared))}\n{SHELL_HEAD}\n{script}\n")
         self.agents[name] = f"sh {shlex.quote(str(path))}"
 
     def item(self, name: str, *, agent: str = "default", scope: Iterable[str] = (), more: str = "") -> None:
@@ -192,6 +197,23 @@ class Fleet:
         while not holds():
             assert time.monotonic() < deadline, "it did not come to hold in time"
             time.sleep(0.03)
+
+    def noted(self) -> list[int]:
+        """The workers that wrote `$GANGER_RUN $$` into `$shared/pids`: their numbers out here, 0 for the ended."""
+        path = self.shared / "pids"
+        return [self._outside(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def _outside(self, line: str) -> int:
+        run, inside = line.split()
+        for pid in self.processes():
+            with contextlib.suppress(OSError):
+                numbers = Path(f"/proc/{pid}/status").read_text().partition("NSpid:")[2].split("\n")[0].split()
+                if (
+                    numbers[-1] == inside
+                    and f"GANGER_RUN={run}\0".encode() in Path(f"/proc/{pid}/environ").read_bytes()
+                ):
+                    return pid
+        return 0
 
     # What must hold after any night
 

@@ -7,14 +7,13 @@ import signal
 
 from builders import Fleet, ended
 
-NOTE = 'root=$(dirname "$0")/..; echo $$ >> "$root/pids"\n'
+NOTE = 'root=$shared; echo $GANGER_RUN $$ >> "$root/pids"\n'
 WAIT = 'while [ ! -e "$root/go" ]; do sleep 0.05; done\n'
 WORK = "echo x >> src/$item.txt\ncommit work\n"
 
 
 def pids(fleet: Fleet) -> list[int]:
-    path = fleet.root / "pids"
-    return [int(pid) for pid in path.read_text().split()] if path.exists() else []
+    return fleet.noted()
 
 
 def orphaned(fleet: Fleet, script: str, workers: int = 2) -> str:
@@ -47,14 +46,14 @@ def test_living_workers_are_adopted(fleet: Fleet) -> None:
     assert set(pids(fleet)) <= set(fleet.processes())
     night = fleet.start("run", plan)
     fleet.wait(lambda: fleet.json("status")["supervised"])
-    (fleet.root / "go").touch()
+    (fleet.shared / "go").touch()
     assert ended(night).code == 0
     finish(fleet, plan)
 
 
 def test_workers_that_ended_meanwhile_are_found(fleet: Fleet) -> None:
     plan = orphaned(fleet, WAIT + WORK)
-    (fleet.root / "go").touch()
+    (fleet.shared / "go").touch()
     fleet.wait(lambda: not fleet.processes())
     assert not fleet.json("status")["supervised"]
     finish(fleet, plan)
@@ -62,18 +61,18 @@ def test_workers_that_ended_meanwhile_are_found(fleet: Fleet) -> None:
 
 def test_a_report_made_while_nobody_supervises_counts(fleet: Fleet) -> None:
     plan = orphaned(fleet, f"{WAIT}{WORK}ganger done --summary 'said to nobody'\n", workers=1)
-    (fleet.root / "go").touch()
+    (fleet.shared / "go").touch()
     fleet.wait(lambda: not fleet.processes())
-    turn = fleet.json("show", "a.1")["turns"][0]
-    assert turn["report"]["summary"] == "said to nobody"
-    assert not turn["exited_ms"]
+    assert "this is kept, and taken in when one is back" in fleet.ganger("log", "a.1").out
+    assert fleet.json("show", "a.1")["turns"][0]["report"] is None
     finish(fleet, plan, workers=1)
+    assert fleet.json("show", "a.1")["turns"][0]["report"]["summary"] == "said to nobody"
 
 
 def test_a_question_asked_and_answered_while_nobody_supervises(fleet: Fleet) -> None:
     script = f'{WAIT}[ $GANGER_TURN = 1 ] && {{ ganger ask "Which?"; exit; }}\necho "$GANGER_BRIEF" > src/$item.txt\n'
     plan = orphaned(fleet, f"{script}commit work\n", workers=1)
-    (fleet.root / "go").touch()
+    (fleet.shared / "go").touch()
     fleet.wait(lambda: not fleet.processes())
     assert fleet.ganger("answer", "q1", "the left one").code == 0
     done = fleet.ganger("run", plan)
@@ -102,7 +101,7 @@ def test_a_worker_whose_watcher_was_killed_too_is_ended_and_its_run_goes_on(flee
 def test_a_workspace_that_somebody_removed_is_no_reason_to_stop(fleet: Fleet) -> None:
     plan = orphaned(fleet, WAIT + WORK, workers=2)
     os.rename(fleet.state / "workspaces/a.1", fleet.root / "taken")
-    (fleet.root / "go").touch()
+    (fleet.shared / "go").touch()
     done = fleet.ganger("run", plan)
     assert done.code in (0, 3), done
     assert fleet.on_main("src/b.txt") == "b\nx\n"
@@ -123,5 +122,5 @@ def test_a_fleet_leaves_the_workers_of_another_alone(fleet: Fleet) -> None:
     tokens = [[one.runs(item)[0]["token"] for item in "ab"] for one in (fleet, other)]
     assert set(tokens[0]) & set(tokens[1])
     assert set(workers) <= set(fleet.processes())
-    (fleet.root / "go").touch()
+    (fleet.shared / "go").touch()
     finish(fleet, plan)

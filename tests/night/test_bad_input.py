@@ -287,13 +287,13 @@ def test_a_full_one(fleet: Fleet, size: str) -> None:
 
 def test_one_that_fills_up_during_the_night(fleet: Fleet) -> None:
     ready(fleet)
-    filler = 'cat /dev/zero > "$TMPDIR/../fill" 2>/dev/null; echo x >> src/$item.txt; commit work'
+    filler = 'cat /dev/zero > "$TMPDIR/fill" 2>/dev/null; echo x >> src/$item.txt; commit work'
     fleet.shell_agent("default", filler)
     with mounted(fleet.state, "size=8m,mode=0700"):
         done = fleet.ganger("run", str(fleet.root / "plan.toml"), "--trust")
         assert done.code != 0, done
         assert "Traceback" not in done.both
-        for fill in fleet.state.glob("runs/*/*/fill"):
+        for fill in fleet.state.glob("runs/*/*/tmp/fill"):
             fill.write_bytes(b"")
         assert fleet.ganger("journal", "verify").code == 0
         fleet.shell_agent("default", "echo x >> src/$item.txt; commit work")

@@ -59,16 +59,20 @@ def test_the_whole_demo(ganger: Ganger, tmp_path: Path) -> None:
         for name, part in PARTS.items()
     }
     reasons = {name: reason for name, (_, reason) in story.items() if PARTS[name] is Part.untrue}
+    shorter = reasons.pop("shorter-cli")
+    assert "with the base's tests, check tests failed with exit status 1" in shorter
+    assert "weakens tests: tests/test_cli.py:11: deleted of Cli.test_values: the test is gone" in shorter
     assert reasons == {
         "guide": "the worker showed no activity for 4 s, for the second time on the identical brief",
-        "shorter-cli": "check tests failed with exit status 1",
         "keywords": "changes outside the scope README.md: LICENSE",
         "benchmark": "nothing was changed: the commits leave every file as it was",
     }
     assert _git(place, "status", "--porcelain") == ""
     assert "simplify must wait: item simplify wants spoken/sizes.py" in done.stderr
     assert "examples.1 ended failed: the worker was killed by signal 9" in done.stderr
-    assert "ended superseded: passes by itself, but on top of the target" in done.stderr
+    assert (
+        "new-caller.1 ended superseded: passes by itself, and so does rename-helper.1, which has landed" in done.stderr
+    )
 
     _answer_what_is_left(ganger, here, place)
 

@@ -18,7 +18,7 @@ KILLS = 26
 AT_MS = (20, 600)
 """When it is killed: for every second kill since its start, for the others since it began to supervise."""
 WORKER = """
-log=$(dirname "$0")/../workers.log
+log=$shared/workers.log
 echo "start $GANGER_RUN $GANGER_TURN $$ $(date +%s%N)" >> "$log"
 sleep $(printf '0.%02d' $(( $$ % 30 )))
 echo "$item" >> "src/${item%-[12]}.txt"
@@ -106,7 +106,7 @@ def assert_exactly_once(fleet: Fleet, items: list[str]) -> None:
     for item in items:
         assert [(run["id"], run["turn"]) for run in fleet.runs(item)] == [(f"{item}.1", 1)]
         assert (fleet.on_main(f"src/{item.removesuffix('-1').removesuffix('-2')}.txt") or "").split().count(item) == 1
-    lines = [line.split() for line in (fleet.root / "workers.log").read_text().splitlines()]
+    lines = [line.split() for line in (fleet.shared / "workers.log").read_text().splitlines()]
     starts, ends = ([line[1:4] for line in lines if line[0] == what] for what in ("start", "end"))
     assert sorted(run for run, _, _ in starts) == sorted(f"{item}.1" for item in items)
     assert sorted(starts) == sorted(ends)

@@ -37,7 +37,7 @@ def test_one_of_eight_answers_counts(fleet: Fleet) -> None:
 
 def test_one_of_eight_nights_runs(fleet: Fleet) -> None:
     fleet.begin()
-    note = 'echo $GANGER_RUN >> "$(dirname "$0")/../log"'
+    note = 'echo $GANGER_RUN >> "$shared/log"'
     fleet.shell_agent("default", f"{note}; sleep 1; echo x >> src/$item.txt; commit work")
     fleet.configure()
     for name in "abc":
@@ -52,7 +52,7 @@ def test_one_of_eight_nights_runs(fleet: Fleet) -> None:
     assert all("Traceback" not in one.both and "fault of ganger" not in one.both for one in done), done
     assert fleet.ganger("run", plan).code == 0
     assert sorted(fleet.landed_items()) == ["a", "b", "c"]
-    assert sorted((fleet.root / "log").read_text().split()) == ["a.1", "b.1", "c.1"]
+    assert sorted((fleet.shared / "log").read_text().split()) == ["a.1", "b.1", "c.1"]
     fleet.assert_sound()
 
 

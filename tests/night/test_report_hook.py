@@ -41,9 +41,9 @@ def test_every_night_ends_with_a_report(fleet: Fleet, script: str, code: int, wo
 
 
 def test_an_interrupted_night_has_one_too(fleet: Fleet) -> None:
-    plan = begin(fleet, 'touch "$(dirname "$0")/../up"; sleep 1000')
+    plan = begin(fleet, 'touch "$shared/up"; sleep 1000')
     night = fleet.start("run", plan, "--trust")
-    fleet.wait(lambda: (fleet.root / "up").exists())
+    fleet.wait(lambda: (fleet.shared / "up").exists())
     night.send_signal(signal.SIGINT)
     done = ended(night)
     assert done.code == 130, done

@@ -8,7 +8,7 @@ import time
 import pytest
 from builders import Fleet, ended
 
-NOTE = 'root=$(dirname "$0")/..; echo $$ >> "$root/pids"\n'
+NOTE = 'root=$shared; echo $GANGER_RUN $$ >> "$root/pids"\n'
 GATED = NOTE + 'while [ ! -e "$root/go" ]; do sleep 0.05; done\necho x >> src/$item.txt\ncommit work'
 
 
@@ -24,12 +24,11 @@ def slow(fleet: Fleet) -> Fleet:
 
 
 def pids(fleet: Fleet) -> list[int]:
-    path = fleet.root / "pids"
-    return [int(pid) for pid in path.read_text().split()] if path.exists() else []
+    return fleet.noted()
 
 
 def let_go_on(fleet: Fleet) -> None:
-    (fleet.root / "go").touch()
+    (fleet.shared / "go").touch()
 
 
 def test_a_second_supervisor_is_told_who_holds_the_fleet(slow: Fleet) -> None:

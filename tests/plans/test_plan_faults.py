@@ -50,7 +50,7 @@ LONG = "x" * 4000
 ONE_FAULT = [
     ('ttle = "x"', "p.toml:8: item `a`: unknown field `ttle` (did you mean `title`?)"),
     ("zzz = 1", "p.toml:8: item `a`: unknown field `zzz` (known: `id`, `title`, `brief`, `acceptance`, "
-     "`not_in_scope`, `scope`, `lane`, `large`, `after`, `checks`, `kind`, `agent`, `priority`, `hold`, `rung`, `mode`, `budget`)"),
+     "`not_in_scope`, `scope`, `lane`, `large`, `after`, `checks`, `kind`, `agent`, `priority`, `hold`, `rung`, `mode`, `budget`, `target`, `witness`, `tests` and 1 more)"),
     ("title = 3", "p.toml:7: item `a`: `title` must be text in quotes, not a number"),
     ('title = "a\\nb"', "p.toml:7: item `a`: `title` holds the control character U+000A (a title is one line of plain text)"),
     ("brief = []", "p.toml:8: item `a`: `brief` must be text in quotes, not a list"),
@@ -117,8 +117,9 @@ ONE_FAULT = [
     ("acceptance = 1", "p.toml:8: item `a`: `acceptance` must be text in quotes, not a number"),
     ("acceptance = []", "p.toml:8: item `a`: `acceptance` is empty"),
     ('not_in_scope = ["a", 1]', "p.toml:8: item `a`: `not_in_scope` must hold only texts; number 2 is a number"),
-    ("witness = true", "p.toml:8: item `a`: `witness` is not in force in this version of ganger "
-     "(take it out: nothing would act on it)"),
+    ("witness = 1", "p.toml:8: item `a`: `witness` must be true or false, not a number"),
+    ('tests = "gone"', "p.toml:8: item `a`: `tests` cannot be `gone` (one of `kept`, `may_change`)"),
+    ('changes = "wrds"', "p.toml:8: item `a`: `changes` cannot be `wrds` (did you mean `words`?)"),
     ("review = { quorum = 2 }", "p.toml:8: item `a`: `review` is not in force in this version of ganger "
      "(take it out: nothing would act on it)"),
 ]  # fmt: skip
@@ -182,7 +183,7 @@ def test_scopes_that_escape_or_cannot_be_read(tmp_path: Path, pattern: str) -> N
             "p.toml:4: unknown field `items` beside [plan] and [[item]] (did you mean `item`?)",
         ]),
         ('[plan]\nid = "p"\nowner = "me"\nchecks = ["x"]\n[[item]]\nid = "a"\ntitle = "t"\nscope = ["a"]\n', [
-            "p.toml:3: plan: unknown field `owner` (known: `id`, `title`, `checks`)",
+            "p.toml:3: plan: unknown field `owner` (known: `id`, `title`, `checks`, `target`)",
             "p.toml:4: plan: there is no check `x` in ganger.toml (known: `unit`, `lint`)",
         ]),
     ],

@@ -30,6 +30,7 @@ from ganger.core.model import (
     WorkerId,
 )
 from ganger.core.policy import Policy
+from ganger.core.train import Trial, next_trial
 from ganger.journal.queries import Reader
 from ganger.journal.store import Store
 from ganger.service.fleet import Accepted, Fleet
@@ -222,10 +223,36 @@ class Night:
                 checks=checks or ((result,) if runs else ()),
                 conflicts=left_out,
                 took_ms=int(minutes * MIN * 0.8),
+                commits=(*(commit("+".join(runs[:last]) + self.target) for last in range(1, len(runs))), new)[
+                    : len(runs)
+                ],
             ),
             minutes=minutes,
         )
         return new
+
+    def probe(self, run: str, passed: bool = False) -> None:
+        """An accused candidate, or what it fails on, is tested by itself."""
+        trial, found = self._next_trial(run), self._run(run)
+        assert trial is not None
+        checks = (self.train_result(state=CheckState.passed if passed else CheckState.failed),)
+        given = (RunId(run), found.lease.token, found.evidence.commit, trial.onto, passed, checks)
+        self.say(cmd.RecordProbe(*given, again=trial.again, bare=trial.bare, took_ms=24_000), minutes=0.5)
+
+    def judge(self, run: str) -> None:
+        """Enough is known about an accused candidate: it goes back to its worker."""
+        self.say(cmd.JudgeCandidate(RunId(run), self.token(run)))
+
+    def send_back(self, run: str) -> None:
+        """An accused candidate fails again and by itself, on a target that is good: it goes back to its worker."""
+        while (trial := self._next_trial(run)) is not None:
+            self.probe(run, passed=trial.bare)
+        self.judge(run)
+
+    def _next_trial(self, run: str) -> Trial | None:
+        search = self.store.catch_up().search
+        case = next(case for case in search.cases if case.run == run)
+        return next_trial(search, case, self.fleet.policy.flaky_retries)
 
     def landing(self, new: Commit, state: str = "landed", detail: tuple[str, ...] = (), tip: str = "") -> None:
         """What became of the landing under way."""
@@ -341,17 +368,18 @@ def _evening(night: Night, words: Words) -> None:
     night.end(cache)
     night.done(api, "Really done.", 5)
     night.evidence(api, auto_committed=True)
-    night.done(login, "Passwords work.", 21)
-    night.evidence(login, night.result(login), night.result(login, "lint", executed=None, runner=""), minutes=2)
     night.done(ui, "Dark mode is there.", 5)
     night.evidence(ui)
-    both = night.train(api, login, ui, passed=False, minutes=4)
+    night.done(login, "Passwords work.", 21)
+    night.evidence(login, night.result(login), night.result(login, "lint", executed=None, runner=""), minutes=2)
+    both = night.train(api, ui, login, passed=False, minutes=4)
     assert both
     night.train(api, passed=True, minutes=3)
     night.landing(commit(api + night.target), "moved", tip=commit("by somebody else"))
     night.target = commit("by somebody else")
     night.landing(night.train(api, minutes=3))
     night.train(ui, passed=False, minutes=3)
+    night.send_back(ui)
     night.end(ui)
 
 
@@ -444,6 +472,34 @@ def _limited_and_finished(night: Night, words: Words, limit: str, ideas: str) ->
     night.say(ended)
     for run in ("mail.1", "perf.1"):
         night.say(cmd.RecordPruning(RunId(run), ("output",), unreviewed=True), "person:ada")
+
+
+def pair_night(night: Night) -> None:
+    """Two candidates that are good alone and fail together: the first lands, the second is sent back."""
+    night.plan(spec("a"), spec("b"))
+    first, second = night.accepted("a"), night.accepted("b")
+    night.train(first, second, passed=False)
+    night.land(first)
+    night.send_back(second)
+    night.end(second)
+
+
+def red_night(night: Night) -> None:
+    """A candidate is accused on a target that fails without it as well."""
+    night.plan(spec("a"))
+    run = night.accepted("a")
+    night.train(run, passed=False)
+    night.probe(run)
+    night.probe(run)
+
+
+def flaky_night(night: Night) -> None:
+    """A candidate fails once by itself on top of the target, passes when it is run again, and lands."""
+    night.plan(spec("a"))
+    run = night.accepted("a")
+    night.train(run, passed=False)
+    night.probe(run, passed=True)
+    night.land(run)
 
 
 def large_night(state_dir: Path, items: int, runs: int, workers: int = 8) -> Night:

@@ -3,24 +3,95 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
-from report_builder import BEGIN_MS, LEASE_MS, MIN, Night, commit, full_night, hard_day, spec
+from report_builder import (
+    BEGIN_MS,
+    LEASE_MS,
+    MIN,
+    Night,
+    commit,
+    flaky_night,
+    full_night,
+    hard_day,
+    pair_night,
+    red_night,
+    spec,
+)
 
 from ganger.core import commands as cmd
 from ganger.core.events import QuestionAsked
 from ganger.core.ids import ItemId, QuestionId
-from ganger.core.model import CheckState, EndKind, Question, QuestionKind, Usage
+from ganger.core.model import (
+    CheckState,
+    EndKind,
+    Question,
+    QuestionKind,
+    Rung,
+    Usage,
+    Weakened,
+    Weakening,
+    Witness,
+    WitnessKind,
+)
 from ganger.core.policy import Policy
 from ganger.report.attempts import KIND_OF_ENDING
 from ganger.report.data import collect
 from ganger.report.numbers import parallel_text, workers_peak
 from ganger.report.shape import AnomalyKind, ReportData, Source, TurnEnd
+from ganger.report.text import render_text
 
 KIND = AnomalyKind
+TRAIN_STORIES: list[tuple[Callable[[Night], None], dict[AnomalyKind, tuple[str, list[str]]]]] = [
+    (
+        pair_night,
+        {
+            KIND.train_failed: (
+                "train #TRAIN: a.1 and b.1 together failed: check unit failed with exit status 1."
+                " Halving the batch found b.1 (not together with a.1).",
+                ["TrainTested", "CandidateProbed", "PairFound"],
+            ),
+            KIND.pair: (
+                "b.1: b.1 and a.1 each pass without the other and fail together: a.1 has landed as LANDED,"
+                " b.1 goes back.",
+                ["RunLanded", "PairFound"],
+            ),
+        },
+    ),
+    (
+        red_night,
+        {
+            KIND.target_red: (
+                "target: Fails by itself at TARGET: check unit failed with exit status 1. Nobody is blamed, and nothing"
+                " lands on it; the checks of a.1 found it.",
+                ["TargetFoundRed"],
+            ),
+            KIND.train_failed: (
+                "train #TRAIN: a.1 on top of the target failed: check unit failed with exit status 1."
+                " The target fails without it as well: nobody is blamed.",
+                ["TrainTested", "CandidateProbed", "CandidateProbed", "TargetFoundRed"],
+            ),
+        },
+    ),
+    (
+        flaky_night,
+        {
+            KIND.train_failed: (
+                "train #TRAIN: a.1 on top of the target failed: check unit failed with exit status 1."
+                " The failure did not come back when it was run again: nobody is blamed.",
+                ["TrainTested", "CandidateProbed"],
+            ),
+            KIND.flaky: (
+                "a.1: unit failed first and passed again with it on TARGET.",
+                ["CandidateProbed"],
+            ),
+        },
+    ),
+]
+"""A night, and what it has told, gravest first: the text, and the entries that it rests on."""
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +214,8 @@ def test_what_is_still_open(data: ReportData) -> None:
 
 
 def test_every_kind_of_anomaly_is_found(hard: ReportData) -> None:
-    assert {one.kind for one in hard.anomalies} == set(KIND)
+    of_the_train = {kind for _, found in TRAIN_STORIES for kind in found}
+    assert {one.kind for one in hard.anomalies} | of_the_train == set(KIND)
     order = list(KIND)
     places = [order.index(one.kind) for one in hard.anomalies]
     assert places == sorted(places)
@@ -199,8 +271,8 @@ def test_what_holds_the_fleet_back(hard: ReportData) -> None:
             "",
             "ProviderLimited",
         ),
-        ("lease:194", "Olga holds vendor/** and tools/** for another 2 h.", "", "LeaseGranted"),
-        ("lease:195", "Script holds elsewhere/x for another 1 h.", "", "LeaseGranted"),
+        ("lease:195", "Olga holds vendor/** and tools/** for another 2 h.", "", "LeaseGranted"),
+        ("lease:196", "Script holds elsewhere/x for another 1 h.", "", "LeaseGranted"),
     ]
 
 
@@ -211,7 +283,7 @@ def test_what_holds_the_fleet_back_stands_while_it_lasts(night_after: Night) -> 
         ("plan parked", "Stopped (the library is missing)"),
         ("agent:default", "One try is due"),
         ("kind:patcher", "One try is due"),
-        ("lease:194", "Olga holds vendor/** and tools/** for another 20 min."),
+        ("lease:195", "Olga holds vendor/** and tools/** for another 20 min."),
     ]
 
 
@@ -247,7 +319,7 @@ def test_what_was_spent_by_item_and_in_all(data: ReportData, hard: ReportData) -
 def test_turns_that_were_not_looked_at_took_no_checking(data: ReportData) -> None:
     assert all(start <= end for start, end in (turn.checking_ms for turn in data.turns))
     assert data.numbers.parallel == (
-        "Working side by side paid: 7 h 26 min of work and 28 min 23 s of checks in 4 h 54 min: 1.6 × one worker,"
+        "Working side by side paid: 7 h 09 min of work and 28 min 47 s of checks in 4 h 54 min: 1.6 × one worker,"
         " at most 4 at a time."
     )
 
@@ -265,20 +337,96 @@ def test_said_done_but(data: ReportData) -> None:
 
 def test_trains_that_failed_and_who_was_guilty(data: ReportData) -> None:
     assert texts(data, KIND.train_failed) == [
-        "train #72: api.1, login.1 and ui.1 together failed: check unit failed with exit status 1."
+        "train #72: api.1, ui.1 and login.1 together failed: check unit failed with exit status 1."
         " Halving the batch found ui.1."
     ]
     assert texts(data, KIND.conflict) == [
         "docs.2: Does not merge with the target at 5ac576db365b: docs/index.md and src/other/settings.py."
     ]
-    assert texts(data, KIND.flaky) == ["train #103: unit failed first and passed again on the same tree."]
+    assert texts(data, KIND.flaky) == ["train #104: unit failed first and passed again on the same tree."]
     (moved,) = texts(data, KIND.target_moved)
     assert moved.endswith("while the train was under way; 1 candidate had to be tested again.")
 
 
+@pytest.mark.parametrize(("story", "found"), TRAIN_STORIES, ids=lambda one: getattr(one, "__name__", ""))
+def test_what_became_of_the_accused(
+    empty: Night, story: Callable[[Night], None], found: dict[AnomalyKind, tuple[str, list[str]]]
+) -> None:
+    start = empty.target
+    story(empty)
+    data = told(empty)
+    kinds = {one.seq: one.type for one in data.entries}
+    names = {"TRAIN": str(data.trains[0].seq), "TARGET": start[:12], "LANDED": empty.target[:12]}
+    filled = {kind: (_filled(text, names), types) for kind, (text, types) in found.items()}
+    assert [
+        (one.kind, f"{one.subject}: {one.text}", [kinds[seq] for seq in one.source.seqs]) for one in data.anomalies
+    ] == [(kind, *told_of) for kind, told_of in filled.items()]
+
+
+def _filled(text: str, names: dict[str, str]) -> str:
+    for name, value in names.items():
+        text = text.replace(name, value)
+    return text
+
+
+def test_a_test_of_an_accused_candidate_is_counted_but_is_no_train(empty: Night) -> None:
+    flaky_night(empty)
+    data = told(empty)
+    assert [(one.runs, one.passed) for one in data.trains] == [(("a.1",), False), (("a.1",), True)]
+    assert data.numbers.checks == 4
+    assert data.numbers.checking_ms == 54_000 + 2 * 96_000 + 24_000
+
+
+def test_a_red_target_is_asked_about_and_leads_the_page(empty: Night) -> None:
+    red_night(empty)
+    data = told(empty)
+    assert data.anomalies[0].kind is KIND.target_red
+    (one,) = data.blocked
+    assert (one.item, one.by, one.do) == (None, "ganger", (("ganger answer q1 'try again'", "try again"),))
+
+
+def test_weakened_tests_are_asked_about_by_ganger(empty: Night) -> None:
+    empty.fleet.policy = Policy(workers_max=8, lease_ttl_ms=LEASE_MS, turns_max=1, weakened="inbox")
+    empty.plan(spec("a"))
+    run = empty.grant("a")
+    empty.done(run, "done", 1)
+    empty.evidence(run, weakened=(Weakened("tests/a.py", 3, Weakening.skipped, "test_a", "`pytest.skip()`"),))
+    data = told(empty)
+    (one,) = data.blocked
+    assert (one.by, one.recommend, [option for _, option in one.do]) == ("ganger", "refuse", ["refuse", "allow"])
+    assert "tests/a.py:3" in one.text
+    kinds = {entry.seq: entry.type for entry in data.entries}
+    assert {"EvidenceRecorded", "VerdictGiven", "QuestionAsked"} <= {kinds[seq] for seq in one.source.seqs}
+    assert [check.name for check in one.source.checks] == ["unit"]
+    assert "\n    ganger recommends: refuse\n" in render_text(data)
+
+
+@pytest.mark.parametrize(
+    ("fields", "end"),
+    [
+        ({}, "passed unit"),
+        ({"tier": "T1"}, "passed unit in T1"),
+        ({"witness": Witness(WitnessKind.discriminates)}, "passed unit, new tests: discriminates"),
+        ({"tier": "T0", "witness": Witness(WitnessKind.vacuous)}, "passed unit in T0, new tests: vacuous"),
+    ],
+)
+def test_tier_and_witness_stand_where_the_evidence_has_them(empty: Night, fields: dict[str, object], end: str) -> None:
+    empty.plan(spec("a"))
+    run = empty.grant("a")
+    empty.done(run, "done", 1)
+    empty.evidence(run, **fields)
+    assert told(empty).turns[0].found == f"accepted as {_rung(fields)}: 2 paths changed, {end}"
+
+
+def _rung(fields: dict[str, object]) -> str:
+    witness = fields.get("witness")
+    good = isinstance(witness, Witness) and witness.kind is WitnessKind.discriminates
+    return (Rung.witnessed if good else Rung.checked).label
+
+
 def test_workers_and_supervisors_that_died(data: ReportData) -> None:
     assert texts(data, KIND.supervisor_died) == [
-        "supervisor 4711: Supervisor 4711 on tor ended without a word after 1 h 54 min;"
+        "supervisor 4711: Supervisor 4711 on tor ended without a word after 1 h 55 min;"
         " supervisor 4999 took over 40 min later."
     ]
     assert [one.subject for one in data.anomalies if one.kind is KIND.worker_died] == ["mail.1", "docs.1", "mail.2"]
@@ -417,6 +565,8 @@ def test_halves_are_told_with_the_batch_they_came_from(empty: Night) -> None:
     empty.train(*runs, passed=False)
     empty.train(*runs[:2], passed=False)
     empty.train(runs[0], passed=False)
+    empty.send_back(runs[0])
+    assert "not settled" in texts(told(empty), KIND.train_failed)[0]
     empty.end(runs[0])
     empty.land(*runs[1:])
     (text,) = texts(told(empty), KIND.train_failed)

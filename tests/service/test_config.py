@@ -18,7 +18,7 @@ from ganger.plans.port import Contract, read_plan
 from ganger.service.config import Config, load, user_config_path
 from ganger.service.layers import Setting
 from ganger.service.protected import PROTECTED
-from ganger.service.tables import Agent, Predicate
+from ganger.service.tables import Agent, Driver, Predicate, Scorer
 from ganger.service.trust import digest_of, what_runs
 
 EVERYTHING = """\
@@ -57,6 +57,13 @@ run = "scripts/may-start --strict"
 [predicates.load]
 run = "load-below 4"
 timeout = "500ms"
+
+[scorers.imports]
+run = "scripts/coupling"
+[scorers.history]
+run = ["together", "--since", "1 year"]
+timeout = "1s"
+threshold = 0.75
 
 [verify]
 rung = "in-scope"
@@ -109,6 +116,8 @@ stagger = "3s"
 [loop]
 planner = "claude"
 replans_max = 2
+driver = ["scripts/drive", "--calm"]
+driver_timeout = "3s"
 """
 
 
@@ -190,6 +199,11 @@ def test_everything(tmp_path: Path) -> None:
         Predicate("freeze", ("scripts/may-start", "--strict"), 2_000),
         Predicate("load", ("load-below", "4"), 500),
     )
+    assert config.scorers == (
+        Scorer("imports", ("scripts/coupling",), 2_000, 0.5),
+        Scorer("history", ("together", "--since", "1 year"), 1_000, 0.75),
+    )
+    assert config.driver == Driver(("scripts/drive", "--calm"), 3_000)
     unit, lint = (
         Check("unit", ("python", "-m", "pytest", "-q"), 90_000),
         Check("lint", ("ruff", "check", "a b"), 600_000),
@@ -251,7 +265,7 @@ ONE_FAULT = [
     ("[fleet]\nworker_max = 2", "ganger.toml:2: unknown key `fleet.worker_max` (did you mean `workers_max`?)"),
     ("[flet]\nworkers_max = 2", "ganger.toml:1: unknown key `flet` (did you mean `fleet`?)"),
     ("[fleet]\ntrain_max = 2", "ganger.toml:2: unknown key `fleet.train_max` (did you mean `landing.train_max`?)"),
-    ("x = 1", "ganger.toml:1: unknown key `x` (known here: `agents`, `budget`, `checks`, `fleet`, `kinds`, `landing`, `lanes`, `loop`, `predicates`, `recovery`, `verify`)"),
+    ("x = 1", "ganger.toml:1: unknown key `x` (known here: `agents`, `budget`, `checks`, `ci`, `fleet`, `jail`, `kinds`, `landing`, `lanes`, `loop`, `predicates`, `recovery`, `scorers`, `verify`, `workspace`)"),
     ("fleet = 1", "ganger.toml:1: `fleet` must be a table (write [fleet])"),
     ("checks = 1", "ganger.toml:1: `checks` must be a table (write [checks])"),
     ('[checks]\nunit = "pytest"', "ganger.toml:2: `checks.unit` must be a table (write [checks.unit])"),
@@ -270,9 +284,15 @@ ONE_FAULT = [
     ('[checks.unit]\nrun = "x"\ntime = "3m"', "ganger.toml:3: unknown key `checks.unit.time` (did you mean `timeout`?)"),
     ('[checks."a b"]\nrun = "x"', "ganger.toml:1: `checks.a b` is no name: it may hold only letters, digits, `_` and `-`, and begins with a letter or digit"),
     ('[verify]\nrung = "reviewed"', "ganger.toml:2: `verify.rung` `reviewed` is not in force in this version of ganger (the highest is `checked`)"),
-    ('[verify]\nwitness = "fixes"', "ganger.toml:2: `verify.witness` is not in force in this version of ganger (take it out: nothing would act on it)"),
-    ('[jail]\nnetwork = "open"', "ganger.toml:2: `jail.network` is not in force in this version of ganger (take it out: nothing would act on it)"),
-    ("[jail]", "ganger.toml:1: `jail` is not in force in this version of ganger (take it out: nothing would act on it)"),
+    ('[verify]\nwitness = "fix"', "ganger.toml:2: `verify.witness` cannot be `fix` (did you mean `fixes`?)"),
+    ('[verify]\nweakened = "no"', "ganger.toml:2: `verify.weakened` cannot be `no` (one of `refuse`, `inbox`, `allow`)"),
+    ('[jail]\nnetwork = "gateway"', 'ganger.toml:2: `jail.network` cannot be "gateway" in this version of ganger: there is none yet (write "none" or "open")'),
+    ('[jail]\ntier_min = "T2"', "ganger.toml:2: `jail.tier_min` cannot be `T2` (one of `T0`, `T1`)"),
+    ('[jail]\nreadable = ["here"]', "ganger.toml:2: `jail.readable` holds `here`, which is not an absolute path"),
+    ('[jail]\nreadable = ["/no/such/place"]', "ganger.toml:2: `jail.readable` holds `/no/such/place`, which is not there"),
+    ('[jail]\nwritable = ["/"]', 'ganger.toml:2: `jail.writable` holds `/`: that would be no jail (write tier_min = "T0" if you want none)'),
+    ('[jail.limits]\nprocesses = 3', "ganger.toml:2: unknown key `jail.limits.processes` (did you mean `processes_max`?)"),
+    ('[kinds.scout]\nnetwork = "some"', "ganger.toml:2: `kinds.scout.network` cannot be `some` (one of `none`, `open`)"),
     ("[lanes.auth]", 'ganger.toml:1: `lanes.auth` has no `paths` (as in paths = ["src/auth/**"])'),
     ("[lanes.auth]\npaths = []", 'ganger.toml:2: `lanes.auth.paths` is empty: nothing could be changed in it (["**"] is everything)'),
     ('[lanes.auth]\npaths = ["x"]\nexclusive = "yes"', "ganger.toml:3: `lanes.auth.exclusive` must be true or false, not text"),
@@ -288,6 +308,10 @@ ONE_FAULT = [
     ("[fleet]\nworkers_max = 2\n[kinds.scout]\nworkers_max = 3", "ganger.toml:4: `kinds.scout.workers_max` (3) has no effect: `fleet.workers_max` (2) is reached first (lower it, or raise the other)"),
     ('[predicates.a]\ntimeout = "1s"', 'ganger.toml:1: `predicates.a` has no `run` (as in run = "scripts/may-start")'),
     ('[predicates.a]\nrun = "x"\ntimeout = "2m"', "ganger.toml:3: `predicates.a.timeout` is `2m`, must be 10ms to 1m"),
+    ('[scorers.a]\ntimeout = "1s"', 'ganger.toml:1: `scorers.a` has no `run` (as in run = "scripts/coupling")'),
+    ('[scorers.a]\nrun = "x"\nthreshold = 0', "ganger.toml:3: `scorers.a.threshold` is `0`, must be above 0 and at most 1 (as in threshold = 0.5)"),
+    ('[loop]\ndriver_timeout = "1s"', "ganger.toml:2: `loop.driver_timeout` has no effect: there is no `loop.driver` (leave it out)"),
+    ('[loop]\ndriver = "a | b"', "ganger.toml:2: `loop.driver` holds `|`, but no shell runs it (put it into a script, or write sh -c '…')"),
     ('[verify]\ncontract = "require"', "ganger.toml:2: `verify.contract` cannot be `require` (did you mean `required`?)"),
     ('[budget]\nusd_max = "20"', "ganger.toml:2: `budget.usd_max` must be an amount in US dollars, not text (as in 20 or 2.5)"),
     ("[budget]\nusd_max = 0", "ganger.toml:2: `budget.usd_max` is `0`, must be 0.01 to 1,000,000 US dollars"),
@@ -365,6 +389,18 @@ def test_predicates_are_trusted_and_protected_as_checks_are(tmp_path: Path) -> N
     assert what_runs(config) == ("predicate freeze: ./scripts/may-start -v",)
     assert digest_of(loaded(tmp_path, text.replace("-v", "-w"))) != digest_of(config)
     assert digest_of(loaded(tmp_path, text + 'timeout = "1s"\n[fleet]\ndepth_max = 1\n')) == digest_of(config)
+
+
+def test_scorers_and_the_driver_are_trusted_and_protected_as_checks_are(tmp_path: Path) -> None:
+    (tmp_path / "scripts").mkdir()
+    for name in ("near", "drive"):
+        (tmp_path / "scripts" / name).write_text("")
+    text = '[scorers.near]\nrun = "./scripts/near"\n[loop]\ndriver = "./scripts/drive -v"\n'
+    config = loaded(tmp_path, text)
+    assert set(config.protected[len(PROTECTED) :]) == {"scripts/near", "scripts/drive"}
+    assert what_runs(config) == ("driver of the loop: ./scripts/drive -v", "scorer near: ./scripts/near")
+    assert digest_of(loaded(tmp_path, text.replace("-v", "-w"))) != digest_of(config)
+    assert digest_of(loaded(tmp_path, text.replace("near", "far"))) != digest_of(config)
 
 
 def test_a_price_is_nothing_that_runs(tmp_path: Path) -> None:

@@ -21,7 +21,8 @@ from ganger.core.state import State
 from ganger.drivers.process_table import read_table
 from ganger.errors import StateDirError
 from ganger.service import predicates
-from ganger.service.predicates import MARGIN_MS, Held, Predicates, Question, Request, question_about
+from ganger.service.predicates import Held, Predicates, Question, Request, question_about
+from ganger.service.programs import MARGIN_MS
 from ganger.service.tables import Predicate
 
 QUESTION = Question(

@@ -20,6 +20,7 @@ from ganger.core import (
     reconcile,
     recovery,
     state,
+    train,
     verdict,
 )
 from ganger.core import events as ev
@@ -170,10 +171,6 @@ def _early_report_forgotten(known: state.State, entry: Any, event: ev.WorkerStar
         known.runs[event.run] = replace(known.runs[event.run], report=None, reported_ms=0)
 
 
-def _size_stays(known: state.State, entry: Any, event: Any) -> None:
-    known.train_size = max(known.train_size, 2)
-
-
 def _landed_forgotten(known: state.State, entry: Any, event: ev.RunLanded) -> None:
     run = known.runs.get(event.run)
     _run_landed(known, entry, event)
@@ -184,6 +181,25 @@ def _landed_forgotten(known: state.State, entry: Any, event: ev.RunLanded) -> No
 # ── landing ──
 
 _decide_train = landing.decide_train
+_next_trial, _known_of = train.next_trial, train.known_of
+
+
+def _whole_order(suspects: int, waiting: int, batch: int, parallel: int) -> tuple[int, ...]:
+    return (waiting,) if waiting else ()
+
+
+def _never_again(search: train.Search, case: train.Case, retries: int) -> Any:
+    return _next_trial(search, case, 0)
+
+
+def _never_bare(search: train.Search, case: train.Case, retries: int) -> Any:
+    return _next_trial(search, replace(case, sound=True), retries)
+
+
+def _guessed(search: train.Search, run: Any, *more: Any) -> train.Search:
+    found = _known_of(search, run, *more)
+    cases = tuple(replace(c, good=c.bad - 1) if c.run == run and c.is_fine_alone else c for c in found.cases)
+    return replace(found, cases=cases)
 
 
 def _believe_train(known: state.State, command: Any, now_ms: int, policy: Any) -> Any:
@@ -452,6 +468,9 @@ POOR = Config(
     habits=("spends", "honest"),
     policy=Policy(fleet_budget=Budget(tokens=15_000), run_budget=Budget(tokens=6_000), priced=frozenset({"default"})),
 )
+UNLUCKY = Config(items=5, faults=(("flaky", 1.0),), faults_ms=2_000_000)
+REDDENED = Config(items=5, actions=("red",), action_every_ms=60_000, faults_ms=2_000_000)
+CROWD = Config(items=8, habits=("half", "half", "honest"), policy=Policy(workers_max=8))
 PLANNING = Config(items=2, policy=Policy(planner="default"))
 
 BUGS = (
@@ -483,7 +502,23 @@ BUGS = (
     Bug("an ended run stays", ("I-14", "I-6", "crash"), ((evolve._EVOLVE, ev.RunEnded, _run_stays),)),
     Bug("an early report is forgotten", ("I-4",), ((evolve._EVOLVE, ev.WorkerStarted, _early_report_forgotten),), 600),
     Bug("a landed item is forgotten", ("I-14", "I-13"), ((evolve._EVOLVE, ev.RunLanded, _landed_forgotten),)),
-    Bug("a failed batch is not halved", ("I-20", "quiet"), ((evolve._EVOLVE, ev.TrainTested, _size_stays),), 600),
+    Bug("a failed batch is not halved", ("I-20", "quiet"), ((train, "lengths", _whole_order),), 600),
+    Bug(
+        "a candidate is blamed for what was seen once",
+        ("BX13",),
+        ((train, "next_trial", _never_again), (landing, "next_trial", _never_again)),
+        40,
+        UNLUCKY,
+    ),
+    Bug(
+        "a candidate is blamed for a red target",
+        ("BX13",),
+        ((train, "next_trial", _never_bare), (landing, "next_trial", _never_bare)),
+        200,
+        REDDENED,
+    ),
+    Bug("the partner of a candidate is guessed", ("BX13",), ((train, "known_of", _guessed),), 400, CROWD),
+    Bug("the accused are never judged", ("I-20", "quiet"), ((reconcile, "judged", lambda *args: []),)),
     Bug("a failed train is believed", ("I-8",), ((landing, "decide_train", _believe_train),)),
     Bug(
         "a worker that lives has its run ended", ("I-12", "quiet", "I-20"), ((reconcile, "_run_effects", _end_living),)

@@ -11,8 +11,8 @@ from msgspec.structs import replace
 
 from ganger.core import events as ev
 from ganger.core.facts import Repeat, Run
-from ganger.core.ids import Commit
-from ganger.core.model import Again
+from ganger.core.ids import Commit, RunId
+from ganger.core.model import Again, EndKind, Evidence, LeaseMode, WorkerId
 from ganger.drivers import process
 from ganger.journal.queries import Reader
 from ganger.supervisor import brief
@@ -139,3 +139,35 @@ def test_what_cannot_be_read_is_not_listed(lab: Lab) -> None:
     file.write_bytes(b"torn")
     assert held(lab.hub, lab.place, lab.run) is None
     assert b"## The work goes on" in started(lab, repeated(lab, Again.lost, "the worker vanished"), 2)
+
+
+def test_an_attempt_that_did_not_go_together_with_the_target_left_its_work(lab: Lab) -> None:
+    earlier, later = replace(lab.run), replace(lab.run, id=RunId("a.2"), attempt=2)
+    for run in (earlier, later):
+        granted = ev.RunGranted(
+            run.id, SPEC.id, run.attempt, run.base, ("a.txt",), LeaseMode.exclusive, 1 << 50, "hand"
+        )
+        happen(lab, granted, ev.WorkerStarted(run.id, 1, WorkerId(1, 1)))
+        if run is earlier:
+            tree = Commit("c" * 40)
+            seen = Evidence(Commit("b" * 40), FIRST, tree, tree, ("a.txt",))
+            happen(lab, ev.EvidenceRecorded(run.id, 1, seen))
+            happen(lab, ev.RunEnded(run.id, EndKind.superseded, "does not merge with the target at 1: a.txt"))
+    assert told(lab, later, 1) == PLAIN + (
+        "\n## What was wrong before\n\n"
+        "- attempt 1 ended superseded: does not merge with the target at 1: a.txt\n"
+        f"  Its work is commit {'a' * 12}, made on {'b' * 12}: `git cherry-pick {'b' * 12}..{'a' * 12}` puts it on top"
+        " of what you have, and marks what conflicts. Commit no marker.\n"
+    )
+
+
+def test_what_meets_the_changes_of_others_is_told(lab: Lab) -> None:
+    reader = Reader(lab.state_dir / "journal.db")
+    try:
+        text = brief.compose(reader, lab.run, SPEC, 2, None, ("- a.1 and b.1 change x (adjacent)",))
+    finally:
+        reader.close()
+    assert text == (
+        PLAIN + "\n## Others at work\n\nWhat you changed so far meets what others have:\n\n"
+        "- a.1 and b.1 change x (adjacent)\n" + brief.HOW + "\n"
+    )

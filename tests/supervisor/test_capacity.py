@@ -46,6 +46,7 @@ from ganger.core.patterns import AS_WRITTEN, scope_matches
 from ganger.core.policy import Policy
 from ganger.core.reconcile import next_wake_ms, reconcile
 from ganger.core.state import State
+from ganger.core.train import Trial
 from ganger.report.capacity import Capacity, Waited
 from ganger.supervisor.capacity import capacity, counts
 from ganger.supervisor.crew import LONG, Crew
@@ -189,11 +190,12 @@ class Plodder:
     """The same night, with `reconcile` asked for everything at every instant, and leases that do run out."""
 
     def __init__(self, given: Snapshot, policy: Policy, pace: Pace) -> None:
-        self.state, self.policy, self.pace = State(given, policy.paths), policy, pace
+        self.state, self.policy, self.pace = State(given, policy.paths), replace(policy, train_parallel=1), pace
         self.now_ms, self.order, self.commits = NOW_MS, 0, 1
         self.target = Commit("1".zfill(40))
         self.queue: list[tuple[int, int, Callable[[], object]]] = []
         self.busy: set[str] = set()
+        self.testing: set[Trial] = set()
         self.checking = 0
         self.exits: dict[RunId, Exit] = {}
         self.log: list[tuple[int, str, str]] = []
@@ -213,7 +215,7 @@ class Plodder:
     def observed(self) -> Observed:
         now = self.now_ms
         clocks = {run.id: Clocks(now, now, now) for run in self.state.runs.values() if run.has_worker}
-        return Observed(target=self.target, exits=dict(self.exits), clocks=clocks)
+        return Observed(target=self.target, exits=dict(self.exits), clocks=clocks, testing=frozenset(self.testing))
 
     def play(self) -> StopReason:
         while True:
@@ -256,6 +258,8 @@ class Plodder:
         self.busy.add(effect.key)
         self.checking += is_long
         takes_ms = self.pace.land_ms if isinstance(effect, Land) else self.pace.check_ms
+        if isinstance(effect, TestTrain):
+            self.testing.add(effect.trial)
         if isinstance(effect, TestTrain) and len(effect.runs) == 1:
             takes_ms = 0 if self.state.runs[effect.runs[0]].base == self.target else takes_ms
         self.later(takes_ms, lambda: self.finish(effect))
@@ -275,6 +279,7 @@ class Plodder:
             evidence = Evidence(run.base, commit, commit, commit, changed, checks=results)
             self.do(cmd.RecordEvidence(run.id, run.lease.token, run.turn, evidence))
         elif isinstance(effect, TestTrain):
+            self.testing.remove(effect.trial)
             runs = [self.state.runs[run] for run in effect.runs]
             members = tuple((run.id, run.lease.token, run.evidence.commit) for run in runs if run.evidence)
             assert self.do(cmd.RecordTrain(members, effect.runs, self.target, commit, commit, passed=True))

@@ -140,9 +140,10 @@ def test_plan_of_a_schedule_is_read_and_its_outcome_recorded(
         return read
 
     night.lab.world._read_plan = read_plan
-    night.do(cmd.SetSchedule("nightly", "p.toml", 0, night.fleet.now_ms() + 50))
+    due_ms = night.fleet.now_ms() + 50
+    night.do(cmd.SetSchedule("nightly", "p.toml", 0, due_ms))
     time.sleep(0.06)
-    reply = carry_out(ReadPlan("nightly", "p.toml"), night.fleet, night.lab.world)
+    reply = carry_out(ReadPlan("nightly", "p.toml", due_ms), night.fleet, night.lab.world)
     assert isinstance(reply, Accepted) and reply.events[0].outcome == outcome  # type: ignore[union-attr]
     assert asked == ["p.toml"]
 
@@ -152,7 +153,8 @@ def test_refused_plan_is_recorded_with_the_reason(night: Night) -> None:
     refused = night.fleet.submit(of_another, ANN)
     assert isinstance(refused, Refusal)
     night.lab.world._read_plan = lambda path: of_another
-    night.do(cmd.SetSchedule("nightly", "q.toml", 0, night.fleet.now_ms() + 50))
+    due_ms = night.fleet.now_ms() + 50
+    night.do(cmd.SetSchedule("nightly", "q.toml", 0, due_ms))
     time.sleep(0.06)
-    reply = carry_out(ReadPlan("nightly", "q.toml"), night.fleet, night.lab.world)
+    reply = carry_out(ReadPlan("nightly", "q.toml", due_ms), night.fleet, night.lab.world)
     assert isinstance(reply, Accepted) and reply.events[0].outcome == refused.reason  # type: ignore[union-attr]

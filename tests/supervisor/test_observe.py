@@ -189,6 +189,28 @@ def test_samples_are_sparse(places: Places, child: tuple[subprocess.Popen[bytes]
 
 
 @pytest.mark.parametrize("child", [IDLE], indirect=True)
+def test_nothing_of_a_worker_is_read_while_there_is_nothing_new(
+    places: Places, child: tuple[subprocess.Popen[bytes], WorkerId], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """LR9: a look at a worker that is on time costs sizes and times; its output is read when it has grown."""
+    output = places.turn(RUN, 1) / "output.log"
+    output.write_text("begun\n")
+    seen = Seen(places, child[1], 20_000)
+    seen.look()
+    reads: list[int] = []
+    pread = os.pread
+    monkeypatch.setattr(os, "pread", lambda *args: reads.append(args[1]) or pread(*args))
+    for _ in range(50):
+        seen.time.pass_ms(seen.again_ms)
+        seen.look()
+    assert reads == []
+    output.write_text("begun\nmore\n")
+    seen.time.pass_ms(seen.again_ms)
+    seen.look()
+    assert len(reads) == 1
+
+
+@pytest.mark.parametrize("child", [IDLE], indirect=True)
 def test_worker_that_another_supervisor_started_counts_as_active(
     places: Places, child: tuple[subprocess.Popen[bytes], WorkerId]
 ) -> None:

@@ -33,14 +33,14 @@ class Night:
         policy = Policy(target="main", stop_grace_ms=200, backoff_ms=0, backoff_max_ms=0, progress_ms=1_500)
         self.fleet = Fleet(self.lab.store, replace(policy, priced=frozenset({"hand"}), stagger_ms=0))
 
-    def spend(self, *steps: dict[str, object]) -> StopReason:
+    def spend(self, *steps: dict[str, object], patience_ms: int | None = None) -> StopReason:
         """Let the agent take these steps, until the night is over."""
         script = json.dumps({"step": steps})
         spec = replace(SPEC, checks=(Check("there", ("test", "-s", "a.txt")),), silence_max_ms=1_500, attempts_max=1)
         brief = f"```script\n{script}\n```\n"
         added = self.fleet.submit(cmd.AddPlan(SPEC.plan, "P", "p.toml", "1", ((spec, brief),)), "person:ann")
         assert not isinstance(added, Refusal), added
-        supervisor = Supervisor(self.fleet, self.lab.world, self.lab.watch, Intent())
+        supervisor = Supervisor(self.fleet, self.lab.world, self.lab.watch, Intent(patience_ms=patience_ms))
 
         def too_long() -> None:
             supervisor.intent = Intent(False, True)
@@ -122,6 +122,25 @@ def test_limited_worker_goes_on_when_the_window_opens(night: Night) -> None:
     assert starts[1] >= window.until_ms
     told = night.prompt(2)[0].decode()
     assert "Turn 1 of this attempt was cut off: five-hour limit." in told and "- not committed: `a.txt`" in told
+
+
+def test_a_busy_provider_is_asked_again_after_a_while(night: Night) -> None:
+    busy = {"do": "limited", "reason": "overloaded", "overload": True}
+    assert night.spend(turn(1, busy, {"do": "hang"}), *GOOD) is StopReason.complete
+    (window,) = night.events(ev.ProviderLimited)
+    assert isinstance(window, ev.ProviderLimited) and window.overload
+    first, second = (entry.at_ms for entry in night.lab.store.entries(0) if isinstance(entry.event, ev.WorkerStarted))
+    assert second >= window.until_ms >= first + 1_000
+
+
+def test_a_quota_without_an_end_ends_the_run_and_no_attempt_is_lost(night: Night) -> None:
+    used_up = {"do": "limited", "reason": "monthly quota"}
+    assert night.spend(used_up, {"do": "hang"}, patience_ms=60_000) is StopReason.provider_limit
+    (ended,) = night.events(ev.RunEnded)
+    assert isinstance(ended, ev.RunEnded) and ended.end is EndKind.limited and not ended.counts
+    assert ended.reason == "provider hand refuses, and does not say until when: monthly quota"
+    item = night.fleet.look(lambda state, _: state.items[SPEC.id])
+    assert (item.failures, item.terminal) == (0, False)
 
 
 @pytest.mark.parametrize("ending", [(), ({"do": "crash"},)])

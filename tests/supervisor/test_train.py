@@ -11,11 +11,13 @@ from msgspec.structs import replace
 from ganger.core.facts import Run
 from ganger.core.ids import Commit, ItemId, PlanId, RunId, Token
 from ganger.core.model import Check, CheckState, Evidence, ItemSpec, Lease, LeaseMode
+from ganger.core.train import Trial
 from ganger.git.hub import Hub
 from ganger.git.repository import open_repository
 from ganger.jail.none import NoJail
+from ganger.supervisor import effects
 from ganger.supervisor.evidence import Checker
-from ganger.supervisor.train import OFF_TARGET, Member, all_checks, try_train
+from ganger.supervisor.train import OFF_TARGET, Member, Train, all_checks
 
 REPORTED_MS = 1_700_000_000_000
 GOOD = Check("good", ("test", "!", "-e", "bad"))
@@ -55,8 +57,14 @@ class Lab:
         run = Run(RunId(f"{name}.1"), spec.id, 1, base_commit, "x", lease, 0)
         return replace(run, evidence=evidence, reported_ms=REPORTED_MS), spec
 
-    def train(self, *members: Member, flaky_retries: int = 0):  # type: ignore[no-untyped-def]
-        return try_train(self.checker, self.hub, members, self.logs, flaky_retries)
+    def train(self, *members: Member) -> effects.Tested:
+        return Train(self.checker, self.hub, self.logs, 0).test(members)
+
+    def probe(
+        self, member: Member, onto: Commit, *, again: bool = False, bare: bool = False, retries: int = 1
+    ) -> effects.Probed:
+        run, spec = member
+        return Train(self.checker, self.hub, self.logs, retries).probe(run, spec, Trial((run.id,), onto, again, bare))
 
 
 @pytest.fixture
@@ -78,11 +86,28 @@ def test_failing_whole_does_not_pass(lab: Lab) -> None:
     assert not tested.passed and tested.runs == ("a.1", "b.1")
 
 
-def test_candidate_that_does_not_merge_is_left_out_with_its_files(lab: Lab) -> None:
+def test_one_that_does_not_merge_with_another_of_the_batch_waits_with_its_files(lab: Lab) -> None:
     a, b = lab.candidate("a", "same.txt", "a\n"), lab.candidate("b", "same.txt", "b\n")
     tested = lab.train(a, b)
     assert tested.passed and tested.runs == ("a.1",)
-    assert tested.conflicts == (("b.1", ("same.txt",)),)
+    assert (tested.conflicts, tested.waits) == ((), (("b.1", ("same.txt",)),))
+
+
+def test_one_that_does_not_merge_with_the_target_is_left_out_for_good(lab: Lab) -> None:
+    late, fine = lab.candidate("late", "same.txt", "late\n"), lab.candidate("fine", "fine.txt", "fine\n")
+    lab.commit("same.txt", "first\n")
+    for members in ((late, fine), (fine, late)):
+        tested = lab.train(*members)
+        assert tested.runs == ("fine.1",)
+        assert (tested.conflicts, tested.waits) == ((("late.1", ("same.txt",)),), ())
+
+
+def test_a_longer_combination_goes_on_where_a_shorter_one_ends(lab: Lab) -> None:
+    members = [lab.candidate(name, f"{name}.txt", f"{name}\n") for name in "abc"]
+    members = [(replace(run, reported_ms=run.reported_ms - n * 5_000), spec) for n, (run, spec) in enumerate(members)]
+    short, long = lab.train(*members[:2]), lab.train(*members)
+    assert short.commits == long.commits[:2] and short.commit == short.commits[-1]
+    assert lab.hub.is_ancestor(short.commit, long.commit)
 
 
 def test_candidate_whose_base_was_taken_off_the_target_does_not_bring_it_back(lab: Lab) -> None:
@@ -103,22 +128,66 @@ def test_only_stale_candidates_leave_nothing_to_land(lab: Lab) -> None:
     assert not tested.passed and not tested.runs and len(tested.conflicts) == 1
 
 
-def test_flaky_check_is_run_again_and_marked(lab: Lab, tmp_path: Path) -> None:
-    once = Check("once", ("sh", "-c", f"test -e {tmp_path}/ran || {{ touch {tmp_path}/ran; exit 1; }}"))
-    members = (lab.candidate("a", "a.txt", "a\n", check=once), lab.candidate("b", "b.txt", "b\n", check=once))
-    assert not lab.train(*members).passed
-    (tmp_path / "ran").unlink()
-    tested = lab.train(*members, flaky_retries=1)
-    assert tested.passed and [check.flaky for check in tested.checks] == [True]
+def counting(place: Path, *, fails: int = 0) -> Check:
+    """A check that notes each run, and fails the first so many times."""
+    return Check("once", ("sh", "-c", f"echo x >> {place}; test $(wc -l < {place}) -gt {fails}"))
+
+
+def runs(place: Path) -> int:
+    return len(place.read_text().splitlines()) if place.exists() else 0
+
+
+def test_a_check_that_failed_is_run_again_only_when_somebody_would_be_blamed_and_marked(
+    lab: Lab, tmp_path: Path
+) -> None:
+    once = counting(tmp_path / "ran", fails=1)
+    a = lab.candidate("a", "a.txt", "a\n", check=once)
+    tested = lab.train(a)
+    assert not tested.passed and not lab.train(a).passed and runs(tmp_path / "ran") == 1
+    probed = lab.probe(a, tested.old, again=True)
+    assert probed.passed and [check.flaky for check in probed.checks] == [True] and runs(tmp_path / "ran") == 2
+    again = lab.train(a)
+    assert again.passed and again.checks[0].flaky and runs(tmp_path / "ran") == 2
+
+
+def test_a_check_that_fails_each_time_is_run_as_often_as_it_may(lab: Lab, tmp_path: Path) -> None:
+    a = lab.candidate("a", "a.txt", "a\n", check=counting(tmp_path / "ran", fails=99))
+    old = lab.train(a).old
+    assert not lab.probe(a, old, again=True, retries=3).passed and runs(tmp_path / "ran") == 4
+
+
+def test_nothing_is_checked_twice_on_one_tree_also_by_another_supervisor(lab: Lab, tmp_path: Path) -> None:
+    check = counting(tmp_path / "ran")
+    members = (lab.candidate("a", "a.txt", "a\n", check=check), lab.candidate("b", "b.txt", "b\n", check=check))
+    assert lab.train(*members).passed and lab.train(*members).passed
+    assert runs(tmp_path / "ran") == 1
+    assert lab.train(members[0]).passed and runs(tmp_path / "ran") == 2
+
+
+def test_a_check_that_could_not_be_run_is_run_again(lab: Lab, tmp_path: Path) -> None:
+    a = lab.candidate("a", "a.txt", "a\n", check=Check("gone", ("sh", "-c", f"echo x >> {tmp_path}/ran; kill -9 $$")))
+    assert lab.train(a).checks[0].state is CheckState.crashed
+    lab.train(a)
+    assert runs(tmp_path / "ran") == 2
+
+
+def test_probe_on_a_commit_and_of_the_commit_alone(lab: Lab) -> None:
+    a, bad = lab.candidate("a", "a.txt", "a\n"), lab.candidate("b", "bad", "b\n")
+    onto = lab.train(a).commit
+    assert not lab.probe(bad, onto).passed and lab.probe(bad, onto, bare=True).passed
+    worse = lab.train(bad).commit
+    assert not lab.probe(a, worse, bare=True).passed
 
 
 def test_tree_that_was_checked_already_is_not_checked_again(lab: Lab) -> None:
     never = Check("never", ("false",))
     run, spec = lab.candidate("a", "a.txt", "a\n", check=never)
     assert run.evidence is not None
-    results = lab.checker.run(run.evidence.tree, (Check("never", ("true",)),), lab.logs)
-    known = replace(run, evidence=replace(run.evidence, checks=results))
+    (seen,) = lab.checker.run(run.evidence.tree, (Check("never", ("true",)),), lab.logs)
+    known = replace(run, evidence=replace(run.evidence, checks=(replace(seen, argv=never.argv),)))
     assert lab.train((known, spec)).passed
+    other = Check("other", ("true",))
+    assert lab.train((known, replace(spec, checks=(other,)))).checks[0].name == "other"
 
 
 def test_checks_of_one_name_are_told_apart_by_what_they_run(lab: Lab) -> None:

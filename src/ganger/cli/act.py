@@ -7,8 +7,9 @@ import os
 from pathlib import Path
 
 import click
+from msgspec.structs import replace
 
-from ganger.cli.admit import objection
+from ganger.cli.admit import has_scorers, objection
 from ganger.cli.control import fleet_at
 from ganger.cli.main import App
 from ganger.cli.options import as_json
@@ -149,8 +150,12 @@ def retry(app: App, item: str, now: bool, force: bool, as_json: bool) -> int:
     state_dir = fleet_at(app)
     reply = ask(state_dir, cmd.RetryItem(ItemId(item)))
     if now and not isinstance(reply, Refusal):
-        refusal = None if force else objection(state_dir, look(state_dir).state, ItemId(item))
-        reply = refusal or ask(state_dir, _grant(app, item, name_of(asker()) if force else ""))
+        seen = look(state_dir)
+        refusal = None if force else objection(state_dir, seen, ItemId(item))
+        grant = _grant(app, item, name_of(asker()) if force else "")
+        if not force and has_scorers(state_dir):
+            grant = replace(grant, weighed=seen.state.seq)
+        reply = refusal or ask(state_dir, grant)
         given = f"{item} is given to {_live_run(state_dir, item)}" if not isinstance(reply, Refusal) else ""
         return answered(reply, given, as_json=as_json)
     unchanged = "" if isinstance(reply, Refusal) or reply.events else _why_unchanged(state_dir, item)

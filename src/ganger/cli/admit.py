@@ -17,7 +17,6 @@ from ganger.core.admission import Admitted, Wanted, admit, admit_scope, free_lan
 from ganger.core.ids import ItemId
 from ganger.core.model import LeaseMode, Refusal, RefusalCode
 from ganger.core.policy import Policy
-from ganger.core.state import State
 from ganger.errors import GangerError, StateDirError
 from ganger.service.place import state_dir
 
@@ -123,7 +122,32 @@ def parse(args: list[str]) -> Asked | str:
 def ask_scope(seen: Seen, asked: Asked) -> Admitted | Refusal:
     """Would somebody whom ganger did not start get this lane or scope?"""
     mode = LeaseMode.shared if asked.shared else LeaseMode.exclusive
-    return admit_scope(seen.state, asked.lane, asked.scope, mode, seen.now_ms, seen.policy, autopick=asked.autopick)
+    fleet_dir = state_dir(asked.start, os.environ, asked.override)
+    return admitted(fleet_dir, seen, asked.lane, asked.scope, mode, autopick=asked.autopick)
+
+
+def admitted(
+    fleet_dir: Path, seen: Seen, lane: str, scope: tuple[str, ...], mode: LeaseMode, *, autopick: bool
+) -> Admitted | Refusal:
+    """What the core says of a lane or a scope, and then the fleet's scorers.
+
+    With `autopick`, a lane that a scorer refuses is as good as busy: the next one that is free is asked about.
+    """
+    state, now_ms, policy = seen
+    answer = admit_scope(state, lane, scope, mode, now_ms, policy, autopick=autopick)
+    if isinstance(answer, Refusal) or not has_scorers(fleet_dir):
+        return answer
+    from ganger.service import predicates, scorers
+
+    asked = predicates.kept(fleet_dir)
+    refusal = scorers.objection(asked, scorers.weighing(state, answer.wanted))
+    if refusal is None:
+        return answer
+    for other in free_lanes(state, lane, mode, now_ms, policy, len(policy.autopick)) if autopick else ():
+        instead = admit_scope(state, other, (), mode, now_ms, policy, autopick=False)
+        if isinstance(instead, Admitted) and not scorers.objection(asked, scorers.weighing(state, instead.wanted)):
+            return Admitted(instead.wanted, redirected=True)
+    return refusal
 
 
 def ask_item(seen: Seen, asked: Asked) -> Admitted | Refusal:
@@ -134,7 +158,7 @@ def ask_item(seen: Seen, asked: Asked) -> Admitted | Refusal:
     refusal = (
         admit(seen.state, item, seen.now_ms, seen.policy)
         or _permit(asked.start, seen.policy)
-        or objection(state_dir(asked.start, os.environ, asked.override), seen.state, item.spec.id)
+        or objection(state_dir(asked.start, os.environ, asked.override), seen, item.spec.id)
     )
     if refusal is None:
         return Admitted(wanted_by(item.spec, seen.policy))
@@ -155,22 +179,35 @@ def _permit(start: Path, policy: Policy) -> Refusal | None:
 
 
 class _Kept(Struct, frozen=True):
-    """As much of the kept predicates as it takes to see that there are none."""
+    """As much of the kept programs as it takes to see that there are none."""
 
-    programs: tuple[msgspec.Raw, ...]
+    programs: tuple[msgspec.Raw, ...] = ()
+    scorers: tuple[msgspec.Raw, ...] = ()
 
 
-def objection(fleet_dir: Path, state: State, item: ItemId) -> Refusal | None:
-    """What the fleet's predicates say of a run of the item; None when there are none, or none objects."""
+def has_scorers(fleet_dir: Path) -> bool:
+    """Whether a scorer may object to what the core admits; StateDirError when that cannot be told."""
+    return bool(_kept(fleet_dir).scorers)
+
+
+def _kept(fleet_dir: Path) -> _Kept:
     kept = fleet_dir / PREDICATES
     try:
-        if not kept.exists() or not msgspec.json.decode(kept.read_bytes(), type=_Kept).programs:
-            return None
+        return msgspec.json.decode(kept.read_bytes(), type=_Kept) if kept.exists() else _Kept()
     except (OSError, msgspec.MsgspecError) as error:
         raise StateDirError(f"{kept} cannot be read: {error}", "ganger run writes it anew") from error
-    from ganger.service import predicates
 
-    return predicates.kept(fleet_dir).ask((predicates.question_about(state, item),))[0]
+
+def objection(fleet_dir: Path, seen: Seen, item: ItemId) -> Refusal | None:
+    """What the fleet's predicates and scorers say of a run of the item; None when there are none, or none objects."""
+    kept = _kept(fleet_dir)
+    if not (kept.programs or kept.scorers):
+        return None
+    from ganger.service import predicates, scorers
+
+    asked, wanted = predicates.kept(fleet_dir), wanted_by(seen.state.items[item].spec, seen.policy)
+    refusal = asked.ask((predicates.question_about(seen.state, item),))[0]
+    return refusal or scorers.objection(asked, scorers.weighing(seen.state, wanted))
 
 
 def _say_text(answer: Admitted | Refusal, asked: Asked, seen: Seen) -> None:

@@ -18,7 +18,7 @@ from ganger.core.ids import Commit, PlanId, RunId, is_run_id
 from ganger.core.program import EVERY_MIN_MS
 from ganger.errors import UsageError
 from ganger.journal.clock import wall_ms
-from ganger.journal.queries import Reader
+from ganger.journal.queries import Reader, ScheduleRow
 from ganger.plans.values import DAY_MS, duration_text
 from ganger.service import place
 
@@ -167,29 +167,29 @@ def next_at(minute: int, now_ms: int) -> int:
 @as_json
 @click.pass_obj
 def list_schedules(app: App, as_json: bool) -> int:
-    """List the schedules, the next to come first, with what came of the last time.
+    """List the schedules, the next to come first, with what came of the last time; then those that have fired for good.
 
-    Exit status: 0 there are some; 1 there are none.
+    Exit status: 0 there are some to come; 1 there are none.
     """
     reader = Reader(app.state_dir() / place.JOURNAL)
     try:
-        rows = reader.schedules()
+        to_come = reader.schedules()
+        rows = [*to_come, *reader.schedules_over()]
     finally:
         reader.close()
     if as_json:
         say_json("ganger.schedules", {"schedules": [plain(row) for row in rows]})
     elif rows:
-        shown = [
-            (
-                *(row.name, clock(row.next_ms), duration_text(row.every_ms) if row.every_ms else "once"),
-                *(f"{clock(row.fired_ms)}: {row.outcome}" if row.fired_ms else "-", row.path),
-            )
-            for row in rows
-        ]
-        table(shown, ("SCHEDULE", "NEXT", "EVERY", "LAST", "PLAN"))
-    else:
+        table([_schedule_cells(row) for row in rows], ("SCHEDULE", "NEXT", "EVERY", "LAST", "PLAN"))
+    if not to_come and not as_json:
         tell("nothing is scheduled")
-    return YES if rows else NO
+    return YES if to_come else NO
+
+
+def _schedule_cells(row: ScheduleRow) -> tuple[str, ...]:
+    when = clock(row.next_ms) if row.next_ms else "over"
+    last = f"{clock(row.fired_ms)}: {row.outcome}" if row.fired_ms else "-"
+    return row.name, when, duration_text(row.every_ms) if row.every_ms else "once", last, row.path
 
 
 @schedule.command()

@@ -6,12 +6,16 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from ganger.cli.items import shown_status
 from ganger.cli.output import BLOCKED, FIRST, INTERRUPTED, SECOND, YES, plural, say, say_json, tell
+from ganger.core.admission import changes_nothing
 from ganger.core.ids import PlanId
 from ganger.core.loop import StopReason
+from ganger.core.model import ItemSpec
 from ganger.journal.clock import wall_ms
-from ganger.journal.queries import Reader
+from ganger.journal.queries import ItemRow, Reader
 from ganger.service import place, wiring
 
 EXIT_OF = {
@@ -49,11 +53,15 @@ MEANS = {
 
 
 def farewell(parts: wiring.Parts, plan: PlanId, reason: StopReason, *, as_json: bool) -> None:
-    """Say how the night of a plan ended, with the plan's own counts, and write the report."""
+    """Say how the night of a plan ended, with the plan's own counts, and write the report.
+
+    That a planner was asked is no work of the plan, and does not count.
+    """
     reader = Reader(parts.state_dir / place.JOURNAL)
     try:
         now_ms = wall_ms()
-        counts = Counter(shown_status(item, reader, now_ms) for item in reader.items(plan))
+        wanted = [item for item in reader.items(plan) if not _asks_the_planner(item)]
+        counts = Counter(shown_status(item, reader, now_ms) for item in wanted)
         questions = len([row for row in reader.questions() if not row.item or _is_of(reader, row.item, plan)])
         report = _report(parts, reader)
     finally:
@@ -62,6 +70,10 @@ def farewell(parts: wiring.Parts, plan: PlanId, reason: StopReason, *, as_json: 
         _say_json(plan, reason, counts, questions, report)
     else:
         _say_text(parts.policy.target, reason, counts, questions, report)
+
+
+def _asks_the_planner(item: ItemRow) -> bool:
+    return changes_nothing(msgspec.json.decode(item.spec, type=ItemSpec))
 
 
 def _is_of(reader: Reader, item: str, plan: PlanId) -> bool:

@@ -7,11 +7,14 @@ from contextlib import suppress
 from pathlib import Path
 
 import click
+from msgspec.structs import replace
 
+from ganger.cli.admit import admitted, has_scorers
 from ganger.cli.main import App
 from ganger.cli.options import Duration, as_json
 from ganger.cli.output import NO, RACE, YES, clock, plain, say, say_json, span, table, tell
 from ganger.cli.reply import answered, ask, asker, name_of, of_reply
+from ganger.cli.state import look
 from ganger.core import commands as cmd
 from ganger.core.events import LeaseGranted
 from ganger.core.ids import LeaseId, Token, is_lease_id
@@ -25,6 +28,8 @@ from ganger.service.door import POLICY
 from ganger.service.fleet import Reply
 
 TTL_MS = 600_000
+TRIES_MAX = 4
+"""How often scorers are asked about one lease, when others are granted theirs meanwhile."""
 _ttl = click.option(
     "--ttl",
     "ttl_ms",
@@ -83,7 +88,7 @@ def acquire(
         autopick=autopick,
         force=who if force else "",
     )
-    reply = ask(fleet_dir(app), command)
+    reply = _acquired(fleet_dir(app), command)
     granted = _granted(reply)
     if granted is None:
         return answered(reply, "", as_json=as_json)
@@ -97,6 +102,25 @@ def acquire(
     say(f"use {what}" + (f" instead of lane {lane}" if given.lane != lane else ""))
     say(f"until {clock(given.expires_ms)}; ganger lease renew lease:{token} {token}")
     return YES
+
+
+def _acquired(state_dir: Path, command: cmd.AcquireLease) -> Reply:
+    """Submit the command; where the fleet has scorers, what they let pass, unless a person forces it.
+
+    When somebody was granted a lease while they were asked, they are asked again, a few times.
+    """
+    if command.force or not has_scorers(state_dir):
+        return ask(state_dir, command)
+    for _ in range(TRIES_MAX):
+        seen = look(state_dir)
+        answer = admitted(state_dir, seen, command.lane, command.scope, command.mode, autopick=command.autopick)
+        if isinstance(answer, Refusal):
+            return answer
+        lane = answer.wanted.lane
+        reply = ask(state_dir, replace(command, lane=lane, autopick=False, weighed=seen.state.seq))
+        if not isinstance(reply, Refusal) or reply.code is not RefusalCode.conflict:
+            break
+    return reply
 
 
 def _granted(reply: Reply) -> tuple[int, LeaseGranted] | None:

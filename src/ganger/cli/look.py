@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
@@ -13,14 +14,21 @@ import msgspec
 from ganger.cli.main import App
 from ganger.cli.options import as_json
 from ganger.cli.output import NO, YES, clock, plain, say, say_json, span, table, tell_error
-from ganger.core.ids import Commit, is_question_id, is_run_id
-from ganger.core.model import Evidence, ItemSpec, Rung, Verdict
-from ganger.core.verdict import needed_rung
-from ganger.errors import UsageError
+from ganger.core.fidelity import Fidelity, fidelity
+from ganger.core.ids import is_question_id, is_run_id
+from ganger.core.model import CheckResult, Evidence, ItemSpec, Rung, Verdict
+from ganger.core.verdict import needed_rung, weakened_text
+from ganger.errors import GitFailed, UsageError
+from ganger.git.command import Git
 from ganger.journal.clock import wall_ms
 from ganger.journal.queries import ItemRow, QuestionRow, Reader, RunRow, TurnRow
+from ganger.report.ladder import ladder, next_step
 from ganger.service import place, wiring
+from ganger.service.door import kept_policy
+from ganger.service.kept import DataClass
 from ganger.service.places import Places
+from ganger.service.protected import is_test_file
+from ganger.verifier.claims import audit, told_by
 
 FOLLOW_S = 0.25
 
@@ -186,7 +194,9 @@ def why(app: App, ref: str, as_json: bool) -> int:
         evidence = _evidence(turns[-1]) if turns else None
         landed = bool(run.landed)
         if as_json:
-            _why_json(run, spec, verdict, evidence)
+            against = _fidelity(looking.state_dir, run, evidence) if evidence is not None else None
+            flags = _claims(looking, evidence) if evidence is not None else ()
+            _why_json(run, _needs(looking, spec), verdict, evidence, against, flags)
         else:
             _why_text(looking, run, spec, verdict, evidence)
         return YES if landed or (verdict is not None and verdict.kind == "accepted") else NO
@@ -203,15 +213,23 @@ def _why_not_yet(looking: _Looking, item: ItemRow, as_json: bool) -> int:
     elif waits:
         reason = waits[-1].reason
     if as_json:
-        nothing = {"run": "", "rung": "", "verdict": None, "evidence": None, "landed": item.landed}
-        needs = needed_rung(spec).label
-        say_json("ganger.why", {"item": item.id, "status": item.status, "needs": needs, "reason": reason, **nothing})
+        nothing = {"run": "", "rung": "", "verdict": None, "evidence": None, "fidelity": None, "landed": item.landed}
+        empty: dict[str, list[str]] = {"claims": [], "rungs": []}
+        told = {"item": item.id, "status": item.status, "needs": _needs(looking, spec), "reason": reason}
+        say_json("ganger.why", {**told, **nothing, **empty})
     else:
         say(f"{item.id}: {reason}")
     return NO
 
 
-def _why_json(run: RunRow, spec: ItemSpec, verdict: Verdict | None, evidence: Evidence | None) -> None:
+def _why_json(
+    run: RunRow,
+    needs: str,
+    verdict: Verdict | None,
+    evidence: Evidence | None,
+    against: Fidelity | None,
+    claims: tuple[str, ...],
+) -> None:
     rung = Rung.landed if run.landed else verdict.rung if verdict else Rung.reported
     say_json(
         "ganger.why",
@@ -220,20 +238,44 @@ def _why_json(run: RunRow, spec: ItemSpec, verdict: Verdict | None, evidence: Ev
             "run": run.id,
             "status": run.status,
             "rung": rung.label,
-            "needs": needed_rung(spec).label,
+            "needs": needs,
             "verdict": msgspec.to_builtins(verdict),
             "evidence": msgspec.to_builtins(evidence),
+            "fidelity": msgspec.to_builtins(against),
+            "claims": list(claims),
+            "rungs": msgspec.to_builtins(ladder(evidence, verdict, run.landed)),
             "landed": run.landed,
             "reason": run.reason,
         },
     )
 
 
+def _needs(looking: _Looking, spec: ItemSpec) -> str:
+    """The label of the rung that an item must reach under the policy in force."""
+    return needed_rung(spec, kept_policy(looking.state_dir).witness).label
+
+
+def _fidelity(state_dir: Path, run: RunRow, evidence: Evidence) -> Fidelity:
+    """What the run changed, against the scope of its own lease."""
+    scope = msgspec.json.decode(run.scope, type=tuple[str, ...])
+    return fidelity(scope, evidence.changed, kept_policy(state_dir).paths)
+
+
+def _claims(looking: _Looking, evidence: Evidence) -> tuple[str, ...]:
+    """Which commits of a candidate claim what they do not do; nothing when the hub does not have them any more."""
+    hub, rules = looking.state_dir / "hub.git", kept_policy(looking.state_dir).paths
+    try:
+        told = told_by(Git(hub), evidence.base, evidence.commit) if hub.is_dir() else ()
+    except GitFailed:
+        return ()
+    return audit(told, lambda path: is_test_file(path, rules))
+
+
 def _why_text(
     looking: _Looking, run: RunRow, spec: ItemSpec, verdict: Verdict | None, evidence: Evidence | None
 ) -> None:
     rung = Rung.landed if run.landed else verdict.rung if verdict else Rung.reported
-    say(f"{run.id}: {run.status}, at rung {rung.label}; landing needs {needed_rung(spec).label}")
+    say(f"{run.id}: {run.status}, at rung {rung.label}; landing needs {_needs(looking, spec)}")
     if run.reason:
         say(f"ended because {run.reason}")
     if evidence is None:
@@ -243,57 +285,38 @@ def _why_text(
     if evidence.auto_committed:
         say("the worker left changes uncommitted; ganger committed them")
     say(f"changed {', '.join(evidence.changed) or 'nothing'}")
+    against = _fidelity(looking.state_dir, run, evidence)
+    if against.off_plan:
+        say(f"off plan: {', '.join(against.off_plan)}")
+    if against.untouched:
+        say(f"untouched of its scope: {', '.join(against.untouched)}")
     for check in evidence.checks:
-        tests = "" if check.executed is None else f", {check.executed} tests by {check.runner}"
-        say(f"check {check.name}: {check.state.value}, exit {check.exit_code}, {span(check.took_ms)}{tests}")
-        say(f"    {looking.state_dir / check.log}")
+        _why_check(looking, check, "check")
+    for check in evidence.base_checks:
+        _why_check(looking, check, "with the base's tests, check")
+    if evidence.witness is not None:
+        tests = f": {', '.join(evidence.witness.tests)}" if evidence.witness.tests else ""
+        say(f"witness: {evidence.witness.kind.value}{tests}")
+    for weak in evidence.weakened:
+        say(weakened_text(weak))
+    if evidence.verifier:
+        say(f"verifier {evidence.verifier[:12]}, contained at {evidence.tier}")
+    for flag in _claims(looking, evidence):
+        say(f"claim: {flag}")
     for reason in verdict.reasons if verdict else ():
         say(f"missing: {reason}")
+    missing = next_step(ladder(evidence, verdict, run.landed))
+    if missing is not None and not (verdict and verdict.reasons):
+        say(f"missing for {missing.rung}: {missing.text}")
     if run.landed:
         row = looking.reader.train_of(run.landed)
         say(f"landed as {run.landed[:12]}" + (f", tested as a whole at {clock(row.at_ms)}" if row else ""))
 
 
-@click.command()
-@click.argument("item_id", metavar="ITEM")
-@as_json
-@click.pass_obj
-def verify(app: App, item_id: str, as_json: bool) -> int:
-    """Say by the exit code whether ITEM is on the target: recorded with evidence, and still contained in the branch.
-
-    Exit status: 0 it is; 1 it is not.
-    """
-    parts = wiring.gather(app.start, os.environ, app.state_override, {})
-    with _Looking(app) as looking:
-        item = looking.item(item_id)
-        present, reason = _is_there(parts, looking, item)
-        if as_json:
-            rung = Rung.landed.label if present else Rung.reported.label
-            say_json(
-                "ganger.verify",
-                {"item": item.id, "landed": present, "commit": item.landed, "rung": rung, "why": reason},
-            )
-        else:
-            say(reason)
-        return YES if present else NO
-
-
-def _is_there(parts: wiring.Parts, looking: _Looking, item: ItemRow) -> tuple[bool, str]:
-    if not item.landed:
-        return False, f"{item.id} has not landed: it is {item.status}"
-    row = looking.reader.train_of(item.landed)
-    if row is None or not row.passed:
-        return False, f"{item.id} is recorded as landed, but no passing test of {item.landed[:12]} is"
-    target = parts.policy.target
-    tip = parts.repository.git.rev_parse(f"refs/heads/{target}^{{commit}}")
-    if tip is None or not parts.repository.git.has(Commit(item.landed)):
-        return False, f"{item.landed[:12]}, which landed {item.id}, is not in the repository any more"
-    if not parts.repository.git.is_ancestor(Commit(item.landed), tip):
-        return False, f"{target} does not contain {item.landed[:12]}, which landed {item.id}: somebody moved it back"
-    return (
-        True,
-        f"{item.id} landed as {item.landed[:12]}, tested as a whole at {clock(row.at_ms)}, and {target} contains it",
-    )
+def _why_check(looking: _Looking, check: CheckResult, what: str) -> None:
+    tests = "" if check.executed is None else f", {check.executed} tests by {check.runner}"
+    say(f"{what} {check.name}: {check.state.value}, exit {check.exit_code}, {span(check.took_ms)}{tests}")
+    say(f"    {looking.state_dir / check.log}")
 
 
 @click.command()
@@ -333,7 +356,7 @@ def diff(app: App, ref: str, as_json: bool) -> int:
 def log(app: App, ref: str | None, follow: bool, as_json: bool) -> int:
     """Show what a run printed (REF: run or item), or, without REF, what happened in the fleet.
 
-    Exit status: 0 there is something; 1 it has printed nothing yet.
+    Exit status: 0 there is something; 1 it has printed nothing yet, or that was pruned.
     """
     if ref is None:
         from ganger.cli.records import tail_events
@@ -341,39 +364,58 @@ def log(app: App, ref: str | None, follow: bool, as_json: bool) -> int:
         return tail_events(app.state_dir(), 50, follow=follow, as_json=as_json)
     with _Looking(app) as looking:
         run = looking.run(ref)
-        outputs = sorted(Places(looking.state_dir).run(run.id).glob("turn-*/output.log"))
-        if not outputs:
-            tell_error(f"{run.id} has printed nothing yet")
-            return NO
-        for path in outputs[:-1]:
-            _print_from(path, 0, as_json=as_json)
-        _follow(looking, run.id, outputs[-1], follow, as_json=as_json)
-    return YES
+        if _print_log(looking, run.id, follow, as_json=as_json):
+            return YES
+        tell_error(f"{run.id} {_why_no_output(looking, run.id)}")
+        return NO
 
 
-def _follow(looking: _Looking, run: str, path: Path, follow: bool, *, as_json: bool) -> None:
-    at = _print_from(path, 0, as_json=as_json)
-    while follow:
+def _why_no_output(looking: _Looking, run: str) -> str:
+    pruned = [row for row in looking.reader.prunings(run) if DataClass.output in json.loads(row.classes)]
+    if not pruned:
+        return "has printed nothing yet"
+    return f"has no output any more: it was pruned at {clock(pruned[-1].at_ms)}"
+
+
+def _print_log(looking: _Looking, run: str, follow: bool, *, as_json: bool) -> bool:
+    """Print what all turns of a run put out, and, with `follow`, what comes until it ends; whether there was any.
+
+    While more may come, only whole lines are printed: of a line that is being written, nobody sees a half.
+    """
+    printed: dict[Path, int] = {}
+    while True:
         found = looking.reader.run(run)
-        over = found is None or bool(found.ended_ms)
-        at = _print_from(path, at, as_json=as_json)
+        over = not follow or found is None or bool(found.ended_ms)
+        outputs = sorted(Places(looking.state_dir).run(run).glob("turn-*/output.log"), key=_turn_of)
+        for path in outputs:
+            finished = over or path != outputs[-1]
+            printed[path] = _print_from(path, printed.get(path, 0), finished, as_json=as_json)
         if over:
-            return
+            return bool(outputs)
         sys.stdout.flush()
         time.sleep(FOLLOW_S)
 
 
-def _print_from(path: Path, at: int, *, as_json: bool) -> int:
-    """Print what stands in the output of a turn from a position on; returns where it ends."""
+def _turn_of(path: Path) -> int:
+    """The turn whose output a file is."""
+    return int(path.parent.name.removeprefix("turn-"))
+
+
+def _print_from(path: Path, at: int, finished: bool, *, as_json: bool) -> int:
+    """Print what stands in the output of a turn from a position on, whole lines only unless it is `finished`.
+
+    Returns the position up to which it is printed.
+    """
     with path.open("rb") as file:
         file.seek(at)
         text = file.read()
+    if not finished:
+        text = text[: text.rfind(b"\n") + 1]
     shown = text.decode("utf-8", "backslashreplace")
     if as_json and text:
-        turn = int(path.parent.name.removeprefix("turn-"))
-        say_json("ganger.log", {"run": path.parents[1].name, "turn": turn, "at": at, "text": shown})
+        say_json("ganger.log", {"run": path.parents[1].name, "turn": _turn_of(path), "at": at, "text": shown})
     elif text:
-        say(shown.rstrip("\n"))
+        say(shown.removesuffix("\n"))
     return at + len(text)
 
 

@@ -20,17 +20,23 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "simulate": ("simulate",),
     "night": ("run", "up", "down"),
     "control": ("pause", "resume", "steer", "schedule", "breaker", "rewind"),
-    "look": ("show", "why", "verify", "diff", "log", "report"),
+    "look": ("show", "why", "diff", "log", "report"),
     "act": ("inbox", "answer", "stop", "retry"),
     "lease": ("lease",),
     "kernel": ("next", "gate", "fleet-plan", "liveness", "resume-check"),
+    "conflicts": ("conflicts",),
     "records": ("journal", "trace", "prune"),
+    "bundles": ("bundle", "verify-bundle", "key"),
+    "outside": ("residual", "ci"),
+    "salvage": ("salvage",),
     "worker": ("my-work", "done", "ask", "fail", "note", "todos", "follow-up", "may-write"),
     "other": ("config", "exit-codes"),
+    "completion": ("completion",),
+    "schema": ("schema",),
 }
 ATTRIBUTE_OF = {"next": "next_", "gate": "gate_", "fleet-plan": "fleet_plan_", "liveness": "liveness_"}
 """Commands whose function has another name, because the core's function that it asks has theirs."""
-HOT = {"status": "ganger.cli.status", "admit": "ganger.cli.admit"}
+HOT = {"status": "ganger.cli.status", "admit": "ganger.cli.admit", "verify": "ganger.cli.verify"}
 """Commands with a parser of their own, which loads faster."""
 MODULE_OF = {command: module for module, commands in GROUPS.items() for command in commands}
 SUMMARIES = {
@@ -49,7 +55,7 @@ SUMMARIES = {
     "status": "Show what runs, what waits and what is done.",
     "show": "Show an item, a run, a question or a commit.",
     "why": "Show the verdict on an item or run, with its evidence.",
-    "verify": "Say by the exit code whether an item is on the target.",
+    "verify": "Say whether it is on the target, and how well proven.",
     "diff": "Show what a run changed.",
     "log": "Show what a run printed, or what happened in the fleet.",
     "report": "Write the morning report.",
@@ -65,10 +71,17 @@ SUMMARIES = {
     "gate": "Say in one word what is left of the backlog.",
     "fleet-plan": "Say what a fleet of a given size would need.",
     "liveness": "Say whether a run's worker gets anywhere.",
+    "conflicts": "Say which runs' changes meet, before they land.",
     "resume-check": "Say whether a run could go on without its worker.",
     "trace": "Tell the whole story behind a name.",
     "journal": "Tail, verify, replay or export the journal.",
     "prune": "Put kept files of old runs into the trash.",
+    "residual": "Say what is left when only evidence counts.",
+    "ci": "Ask what CI says of a commit.",
+    "bundle": "Put what speaks for a landed item into one signed file.",
+    "verify-bundle": "Verify a bundle, offline.",
+    "key": "Print the public key that signs this fleet's bundles.",
+    "salvage": "List, show and restore the work of ended runs.",
     "my-work": "For workers: print the brief again.",
     "done": "For workers: say that the item is done.",
     "ask": "For workers: ask a person, and end the turn.",
@@ -79,6 +92,8 @@ SUMMARIES = {
     "may-write": "For workers: ask whether a file lies in your scope.",
     "config": "Explain where each setting comes from.",
     "exit-codes": "Print what the exit codes mean.",
+    "schema": "Print the JSON schema of a file or message.",
+    "completion": "Print what a shell needs to complete commands.",
     "version": "Print the version.",
 }
 
@@ -93,13 +108,14 @@ class Tree(click.Group):
         if name == "version":
             return click.Command("version", callback=_version, params=[_json_option()], help=SUMMARIES["version"])
         if name in HOT:
-            return _Hot(name, help=SUMMARIES[name], add_help_option=False)
+            params = _hot_params(name) if ctx.resilient_parsing else None
+            return _taught(ctx, name, _Hot(name, params=params, help=SUMMARIES[name], add_help_option=False))
         module = MODULE_OF.get(name)
         if module is None:
             return None
         found = getattr(importlib.import_module(f"ganger.cli.{module}"), ATTRIBUTE_OF.get(name, name.replace("-", "_")))
         assert isinstance(found, click.Command), name
-        return found
+        return _taught(ctx, name, found)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[Any, Any, list[str]]:
         if args and args[0] not in SUMMARIES:
@@ -138,6 +154,26 @@ class _Hot(click.Command):
         found = importlib.import_module(HOT[str(self.name)]).main([*before, *ctx.args])
         assert isinstance(found, int), self.name
         return found
+
+
+def _taught(ctx: click.Context, name: str, command: click.Command) -> click.Command:
+    """The command; where a shell wants to complete a line, with arguments that know the fleet's names."""
+    if not ctx.resilient_parsing:
+        return command
+    from ganger.cli.completion import taught
+
+    return taught(command, name)
+
+
+def _hot_params(name: str) -> list[click.Parameter]:
+    """What a hot command takes, for a shell that wants to complete it."""
+    if name == "status":
+        return [_json_option()]
+    if name == "verify":
+        return [click.Argument(["item"], required=False), click.Option(["--rung"]), _json_option()]
+    flags = [click.Option([flag], is_flag=True) for flag in ("--shared", "--autopick")]
+    values = [click.Option([option]) for option in ("--lane", "--scope")]
+    return [click.Argument(["item"], required=False), *flags, *values, _json_option()]
 
 
 def _json_option() -> click.Option:
@@ -196,6 +232,10 @@ def _absolute(start: Path) -> Path:
 
 def main(args: list[str]) -> int:
     """Run one command line; returns its exit status, and prints every expected error as one message."""
+    if "_GANGER_COMPLETE" in os.environ:
+        from ganger.cli.completion import completed
+
+        return completed()
     try:
         result = tree.main(args=args, prog_name="ganger", standalone_mode=False)
     except click.exceptions.Exit as ended:

@@ -32,12 +32,14 @@ from ganger.drivers.background import start_detached
 from ganger.errors import GangerError, UsageError
 from ganger.git import trash
 from ganger.git.hub import Hub
+from ganger.jail.choice import TIERS
 from ganger.journal.clock import wall_ms
 from ganger.plans.port import Plan
 from ganger.plans.values import SECOND_MS
-from ganger.service import place, predicates, trust, wiring
+from ganger.service import containment, place, predicates, reconcile_step, scorers, trust, wiring
 from ganger.service.door import Door, Tell, submit, tell_supervisor
 from ganger.service.fleet import Fleet
+from ganger.service.worker_door import WorkerDoor
 from ganger.supervisor.loop import Supervisor
 from ganger.supervisor.watch import Watch
 from ganger.supervisor.world import RealWorld
@@ -58,6 +60,7 @@ UP_WAIT_S = 15.0
 @click.option("--trust", "trusted", is_flag=True, help="Agree to the commands of ganger.toml and the plan.")
 @click.option("--target", default="", help="The branch that landings move.")
 @click.option("--workers", type=click.IntRange(1, 1000), help="Most workers at once.")
+@click.option("--seed-dirty", is_flag=True, help="Let workers begin with your uncommitted work; it does not land.")
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 @as_json
 @click.pass_obj
@@ -73,6 +76,7 @@ def run(
     trusted: bool,
     target: str,
     workers: int | None,
+    seed_dirty: bool,
     quiet: bool,
     as_json: bool,
 ) -> int:
@@ -86,11 +90,12 @@ def run(
     """
     if dry and every_ms:
         raise click.UsageError("--dry-run looks once: leave --every out")
-    options = Options(once, iterations, select, patience_ms, shown=not quiet, as_json=as_json)
+    options = Options(once, iterations, select, patience_ms, not quiet, as_json, seed_dirty)
     flags = _flags(target, workers)
     parts, plan = _ready(app, plan_file, flags)
+    only = selected(plan, select)
     if dry:
-        return dry_run(parts, plan, iterations, selected(plan, select), as_json=as_json)
+        return dry_run(parts, plan, iterations, only, as_json=as_json)
     _agree(parts, (plan,), trusted)
     reason = _night(parts, plan, options)
     while every_ms and reason is not StopReason.interrupted:
@@ -109,6 +114,7 @@ class Options(Struct, frozen=True):
     patience_ms: int | None
     shown: bool
     as_json: bool
+    seed_dirty: bool = False
 
 
 def selected(plan: Plan, pattern: str) -> frozenset[ItemId] | None:
@@ -133,6 +139,7 @@ def _ready(app: App, plan_file: Path, flags: dict[str, str]) -> tuple[wiring.Par
     for warning in warnings:
         tell(warning.text)
     _check_agents(parts, plan)
+    wiring.jail(parts)
     return parts, plan
 
 
@@ -144,15 +151,15 @@ def agree_to(app: App, plan_file: Path, trusted: bool) -> None:
 
 def _night(parts: wiring.Parts, plan: Plan, options: Options) -> StopReason:
     """Add the plan, supervise until the night is over, and say how it ended."""
+    only = selected(plan, options.select)
     with wiring.supervising(parts.state_dir, "run"), _fleet(parts) as fleet:
+        plan = wiring.seeded(parts, plan) if options.seed_dirty else plan
         reply = fleet.submit(wiring.add_plan(plan), wiring.person())
         if isinstance(reply, Refusal):
             raise UsageError(f"plan {plan.id}: {reply.reason}", reply.way)
         granted = fleet.look(lambda state, _: state.granted)
         most = granted + options.iterations if options.iterations is not None else None
-        intent = Intent(
-            plan=plan.id, only=selected(plan, options.select), granted_max=most, patience_ms=options.patience_ms
-        )
+        intent = Intent(plan=plan.id, only=only, granted_max=most, patience_ms=options.patience_ms)
         reason = supervise(parts, fleet, intent, once=options.once, shown=options.shown)
     farewell(parts, plan.id, reason, as_json=options.as_json)
     return reason
@@ -225,7 +232,11 @@ def supervise(
     parts: wiring.Parts, fleet: Fleet, intent: Intent, *, once: bool = False, shown: bool = True, stays: bool = False
 ) -> StopReason:
     """Supervise until the night is over; with `stays`, until somebody says `down`. The lock must be held."""
-    watch = Watch()
+    jail, watch = wiring.jail(parts), Watch()
+    containment.keep(parts.state_dir, jail)
+    if shown or jail.tier == TIERS[0]:
+        tell(f"containment: {containment.of_jail(jail).line}")
+    worker_door = WorkerDoor(parts.state_dir, fleet)
     try:
         trash.prune(parts.state_dir, wiring.TRASH_KEEP_MS, wall_ms())
         _clear_scratch(parts.state_dir)
@@ -235,7 +246,7 @@ def supervise(
             _recovered(wiring.open_hub(parts)),
             parts.policy,
             wiring.load_agents(parts.config),
-            wiring.jail(),
+            jail,
             lambda path: wiring.is_protected(parts, path),
             lambda path: wiring.is_test_file(parts, path),
             watch,
@@ -244,18 +255,26 @@ def supervise(
                 for agent, (tokens_in, tokens_out) in parts.config.prices.items()
             },
             _reads_plans(parts),
+            parts.config.jail.bounds,
+            worker_door,
+            parts.config.workspace,
         )
         asked = predicates.Predicates(
-            parts.state_dir, parts.repository.top, predicates.with_installed(parts.config.predicates)
+            parts.state_dir,
+            parts.repository.top,
+            predicates.with_installed(parts.config.predicates),
+            scorers.with_installed(parts.config.scorers),
         )
         predicates.keep(asked)
-        supervisor = Supervisor(fleet, world, watch, intent, once=once, predicates=asked)
-        shows = progress.shown(parts, fleet, supervisor, on=shown)
+        step = reconcile_step.of_fleet(parts.state_dir, parts.repository.top, parts.config.driver)
+        supervisor = Supervisor(fleet, world, watch, intent, once=once, predicates=asked, driver=step)
+        shows = progress.shown(parts, fleet, supervisor, on=shown, tries=shown or stays)
         with mirror.kept(parts.state_dir), shows, _signals(supervisor), _door(parts, supervisor):
             reason = _tick_until_over(fleet, supervisor, stays)
         # A person who ended the night just as it was over has still asked for no other one to begin.
         return StopReason.interrupted if supervisor.intent.stop or supervisor.leave else reason
     finally:
+        worker_door.close()
         watch.close()
 
 
@@ -355,6 +374,7 @@ def up(app: App, plan_files: tuple[Path, ...], trusted: bool, foreground: bool, 
     """
     parts = wiring.gather(app.start, os.environ, app.state_override, {})
     plans = tuple(wiring.usable_plan(parts, _plan_path(path))[0] for path in plan_files)
+    wiring.jail(parts)
     for plan in plans:
         _check_agents(parts, plan)
     _agree(parts, plans, trusted)

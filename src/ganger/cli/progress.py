@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from collections.abc import Iterator
@@ -24,18 +25,40 @@ WORTH_A_LINE = (
     *(ev.PlanAdded, ev.PlanPaused, ev.PlanResumed, ev.PlanStopped, ev.PlanSteered, ev.ScheduleFired),
     *(ev.ItemWaited, ev.ItemRetried, ev.RunGranted, ev.WorkerStarted, ev.RunReported, ev.NoteAdded),
     *(ev.TurnRepeated, ev.RunFlagged, ev.RunRewound, ev.QuestionAsked, ev.QuestionAnswered, ev.VerdictGiven),
-    *(ev.TrainTested, ev.LandingAbandoned, ev.RunLanded, ev.RunEnded),
+    *(ev.TrainTested, ev.PairFound, ev.TargetFoundRed, ev.LandingAbandoned, ev.RunLanded, ev.RunEnded),
     *(ev.LeaseGranted, ev.LeaseEnded, ev.ProviderLimited, ev.BreakerOpened, ev.BreakerClosed, ev.Forbade),
 )
 """What a person follows; the rest of the journal is bookkeeping. An item is told of when a worker filed it."""
 
 
 @contextmanager
-def shown(parts: Parts, fleet: Fleet, supervisor: Supervisor, *, on: bool) -> Iterator[None]:
-    """Show the night while the block runs: as a live table on a terminal, as lines elsewhere, or not at all."""
-    if not on:
+def shown(parts: Parts, fleet: Fleet, supervisor: Supervisor, *, on: bool, tries: bool) -> Iterator[None]:
+    """Show the night while the block runs: as a live table on a terminal, as lines elsewhere, or not at all.
+
+    `tries` has each failed try of what will be tried again told besides; what comes of it in the end is in the journal.
+    """
+    with _heard(logging.WARNING if tries else logging.ERROR):
+        if on:
+            with _pictured(parts, fleet, supervisor):
+                yield
+        else:
+            yield
+
+
+@contextmanager
+def _heard(level: int) -> Iterator[None]:
+    """Let the supervisor's log be heard from a level on."""
+    log = logging.getLogger("ganger.supervisor")
+    before = log.level
+    log.setLevel(level)
+    try:
         yield
-        return
+    finally:
+        log.setLevel(before)
+
+
+@contextmanager
+def _pictured(parts: Parts, fleet: Fleet, supervisor: Supervisor) -> Iterator[None]:
     lines = Lines(fleet)
     supervisor.on_tick = lines.print_new
     try:

@@ -6,7 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import click
@@ -53,20 +53,25 @@ def _store(state_dir: Path) -> Iterator[Store]:
 
 @journal.command()
 @click.option("-n", "count", type=click.IntRange(1, 1_000_000), default=20, help="How many of the last entries.")
+@click.option("--after", type=click.IntRange(min=0), help="Begin behind the entry of this number, instead of -n.")
 @click.option("-f", "--follow", is_flag=True, help="Go on printing as it grows.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each entry instead.")
 @click.pass_obj
-def tail(app: App, count: int, follow: bool, as_json: bool) -> int:
-    """Print the last entries, a line each."""
-    return tail_events(app.state_dir(), count, follow=follow, as_json=as_json)
+def tail(app: App, count: int, after: int | None, follow: bool, as_json: bool) -> int:
+    """Print the last entries, a line each.
+
+    Whoever followed and was cut off goes on with --after and the number of the last whole line: each entry is then
+    read once.
+    """
+    return tail_events(app.state_dir(), count, after=after, follow=follow, as_json=as_json)
 
 
-def tail_events(state_dir: Path, count: int, *, follow: bool, as_json: bool = False) -> int:
-    """Print the last `count` entries, and, with `follow`, those that come."""
-    with _store(state_dir) as store:
-        at = max(0, store.last_seq() - count)
+def tail_events(state_dir: Path, count: int, *, after: int | None = None, follow: bool, as_json: bool = False) -> int:
+    """Print the last `count` entries, or those after a position, and, with `follow`, those that come."""
+    with closing(Reader(state_dir / place.JOURNAL)) as reader:
+        at = after if after is not None else max(0, reader.last_seq() - count)
         while True:
-            for seq, at_ms, actor, body, checksum, digest in read_rows(store.db, store.path, at):
+            for seq, at_ms, actor, body, checksum, digest in read_rows(reader.db, reader.path, at):
                 at = seq
                 if as_json:
                     _say_entry(
@@ -76,7 +81,7 @@ def tail_events(state_dir: Path, count: int, *, follow: bool, as_json: bool = Fa
                     event = decode(seq, at_ms, actor, body, checksum).event
                     words = printable(in_words(event))
                     say(f"{seq:>7} {clock(at_ms)} {actor:<20} {type(event).__name__:<18} {words}".rstrip())
-            if store.last_seq() > at:
+            if reader.last_seq() > at:
                 continue
             if not follow:
                 return YES

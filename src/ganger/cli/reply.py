@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ganger.cli.output import NO, USAGE, YES, say, say_json, tell_error, way_forward
 from ganger.core.commands import Command
 from ganger.core.ids import is_run_id
 from ganger.core.model import Refusal, RefusalCode
 from ganger.errors import GangerError
-from ganger.service.door import submit
-from ganger.service.fleet import Reply
+
+if TYPE_CHECKING:
+    from ganger.service.fleet import Reply
 
 SENSELESS = frozenset({RefusalCode.invalid, RefusalCode.config})
 """Refusals of a command that makes no sense as it was given: exit status 2; all others: 1."""
@@ -51,6 +52,9 @@ def name_of(actor: str) -> str:
 
 def ask(state_dir: Path, command: Command) -> Reply:
     """Submit a command in the caller's name."""
+    # What a worker says does not come this way, and need not wait until all of that is loaded.
+    from ganger.service.door import submit
+
     return submit(state_dir, command, asker())
 
 
@@ -59,29 +63,42 @@ def answered(reply: Reply, done: str, *, as_json: bool, unchanged: str = "") -> 
 
     `unchanged` is said instead when everything was so already.
     """
+    if isinstance(reply, Refusal):
+        return said(reply, 0, False, done, as_json=as_json)
+    return said(None, reply.seq, bool(reply.events), done, as_json=as_json, unchanged=unchanged)
+
+
+def said(refusal: Refusal | None, seq: int, changed: bool, done: str, *, as_json: bool, unchanged: str = "") -> int:
+    """Print what came of a command from its parts, as `answered` does; returns the exit status."""
     if as_json:
-        say_json("ganger.reply", of_reply(reply))
-    elif isinstance(reply, Refusal):
-        tell_error(f"refused ({reply.code}): {reply.reason}", way_forward(reply))
-    elif reply.events:
-        say(done)
+        say_json("ganger.reply", _values(refusal, seq, changed))
+    elif refusal is not None:
+        tell_error(f"refused ({refusal.code}): {refusal.reason}", way_forward(refusal))
     else:
-        say(unchanged or f"{done} (it was so already)")
-    return exit_of(reply)
+        say(done if changed else unchanged or f"{done} (it was so already)")
+    return _exit_of(refusal)
 
 
 def exit_of(reply: Reply) -> int:
     """The exit status for a reply."""
-    if not isinstance(reply, Refusal):
+    return _exit_of(reply if isinstance(reply, Refusal) else None)
+
+
+def _exit_of(refusal: Refusal | None) -> int:
+    if refusal is None:
         return YES
-    return USAGE if reply.code in SENSELESS else NO
+    return USAGE if refusal.code in SENSELESS else NO
 
 
 def of_reply(reply: Reply) -> dict[str, Any]:
     """A reply as values for `say_json`."""
     if isinstance(reply, Refusal):
-        return {"accepted": False, "changed": False, "seq": 0, "refusal": of_refusal(reply)}
-    return {"accepted": True, "changed": bool(reply.events), "seq": reply.seq, "refusal": None}
+        return _values(reply, 0, False)
+    return _values(None, reply.seq, bool(reply.events))
+
+
+def _values(refusal: Refusal | None, seq: int, changed: bool) -> dict[str, Any]:
+    return {"accepted": refusal is None, "changed": changed, "seq": seq, "refusal": of_refusal(refusal)}
 
 
 def of_refusal(refusal: Refusal | None) -> dict[str, Any] | None:

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from ganger.journal.queries import ItemRow, RunRow, TrainRow
 
-_REPLY = ("accepted", "changed", "seq", "refusal")
+REPLY = ("accepted", "changed", "seq", "refusal")
 
 SHAPES: dict[str, tuple[str, ...]] = {
     "ganger.admission": ("admitted", "asked", "use", "redirected", "refusal", "seq"),
     "ganger.board": ("items",),
     "ganger.breakers": ("breakers",),
+    "ganger.bundle": ("item", "run", "landed", "path", "bytes", "sha256", "key", "gone"),
     "ganger.checkpoints": ("run", "checkpoints"),
+    "ganger.ci": ("commit", "state", "text"),
+    "ganger.completion": ("shell", "script"),
     "ganger.config": ("settings",),
     "ganger.demo": ("folder", "faults", "took_ms"),
     "ganger.diff": ("run", "base", "commit", "changed", "patch"),
@@ -30,7 +33,8 @@ SHAPES: dict[str, tuple[str, ...]] = {
     "ganger.journal-entry": ("seq", "at_ms", "actor", "crc", "hash", "event"),
     "ganger.journal-replay": ("entries", "rebuilt", "checked", "faults"),
     "ganger.journal-verify": ("entries", "head", "fault", "faults"),
-    "ganger.lease": (*_REPLY, "id", "token", "lane", "scope", "expires_ms"),
+    "ganger.key": ("key",),
+    "ganger.lease": (*REPLY, "id", "token", "lane", "scope", "expires_ms"),
     "ganger.leases": ("leases",),
     "ganger.liveness": (
         *("run", "liveness", "reason", "source", "heartbeat_ms", "output_ms", "artefact_ms", "started_ms", "now_ms"),
@@ -43,16 +47,34 @@ SHAPES: dict[str, tuple[str, ...]] = {
     "ganger.plan-lint": ("usable", "faults"),
     "ganger.prune": ("dry_run", "runs", "unseen"),
     "ganger.question": ("question",),
-    "ganger.reply": _REPLY,
+    "ganger.reply": REPLY,
     "ganger.report": ("path", "text"),
+    "ganger.residual": ("plan", "left", "items"),
     "ganger.resume-check": ("run", "recovery", "reason"),
     "ganger.run": (*("worker_kind" if name == "kind" else name for name in RunRow._fields), "turns"),
+    "ganger.salvage": ("run", "refs", "commits", "staged", "changed", "untracked", "left_out", "trash"),
+    "ganger.salvage-restore": ("run", "path", "branch", "commit"),
+    "ganger.salvages": ("salvages",),
     "ganger.schedules": ("schedules",),
-    "ganger.status": (*("supervised", "items", "questions", "seq", "runs", "leases", "breakers", "windows", "plans"),),
+    "ganger.schemas": ("names",),
+    "ganger.status": (
+        *("supervised", "containment", "items", "questions", "seq", "runs", "leases", "breakers", "windows", "plans"),
+    ),
     "ganger.trace": ("ref", "what", "runs", "lines", "mismatches", "pruned"),
     "ganger.train": TrainRow._fields,
     "ganger.up": ("up", "started", "pid", "by", "log", "plans"),
-    "ganger.verify": ("item", "landed", "commit", "rung", "why"),
+    "ganger.verify-bundle": ("holds", "path", "item", "run", "landed", "key", "repo", "gone", "faults"),
+    "ganger.verify": ("item", "landed", "commit", "rung", "why", "enough"),
     "ganger.version": ("ganger",),
-    "ganger.why": ("item", "run", "status", "rung", "needs", "verdict", "evidence", "landed", "reason"),
+    "ganger.why": (
+        *("item", "run", "status", "rung", "needs", "verdict", "evidence", "fidelity", "claims", "rungs", "landed"),
+        "reason",
+    ),
 }
+
+ROWS: dict[str, type[ItemRow | RunRow | TrainRow]] = {
+    "ganger.item": ItemRow,
+    "ganger.run": RunRow,
+    "ganger.train": TrainRow,
+}
+"""The rows that some of them are."""

@@ -14,9 +14,10 @@ from msgspec import Struct
 from ganger.cli.main import App
 from ganger.cli.options import as_json
 from ganger.cli.output import NO, YES, say, say_json, tell
-from ganger.errors import GangerError, UsageError
+from ganger.errors import ConfigError, GangerError, UsageError
 from ganger.git.command import git_program
 from ganger.git.repository import detect_target, open_repository
+from ganger.jail.port import shown
 from ganger.journal import check
 from ganger.journal.store import Store
 from ganger.service import config, detect, place, wiring
@@ -114,12 +115,6 @@ def _machine() -> Iterator[Finding]:
     linux = sys.platform.startswith("linux")
     kernel = "pidfd, inotify and subreaper in use" if linux else "polling: no pidfds or inotify here"
     yield Finding("kernel", kernel)
-    yield Finding(
-        "containment",
-        "T0: workers can write wherever you can",
-        "run ganger in a container or as a user of its own if you do not trust the agents",
-        serious=False,
-    )
 
 
 def _here(app: App, fix: bool) -> Iterator[Finding]:
@@ -129,6 +124,7 @@ def _here(app: App, fix: bool) -> Iterator[Finding]:
         yield Finding("repository and configuration", error.message, error.hint or "see docs/tutorial.md")
         return
     yield Finding("repository", f"{parts.repository.top}, target {parts.policy.target}")
+    yield _containment(parts)
     yield _checks(parts)
     yield _agents(parts)
     free = shutil.disk_usage(_existing(parts.state_dir)).free
@@ -138,6 +134,15 @@ def _here(app: App, fix: bool) -> Iterator[Finding]:
         yield from _fleet(parts, fix)
     else:
         yield Finding("fleet", "none yet")
+
+
+def _containment(parts: wiring.Parts) -> Finding:
+    try:
+        jail = wiring.jail(parts)
+    except ConfigError as error:
+        return Finding("containment", error.message, error.hint)
+    remedy = "" if jail.tier != "T0" else 'install bubblewrap, and set [jail] tier_min = "T1"'
+    return Finding("containment", f"{shown(jail)}; {'; '.join(jail.gaps)}", remedy, serious=False)
 
 
 def _checks(parts: wiring.Parts) -> Finding:

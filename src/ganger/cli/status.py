@@ -61,7 +61,7 @@ def show(fleet_dir: Path, *, as_json: bool) -> None:
     """Print the status of the fleet in `fleet_dir`."""
     reader = Reader(fleet_dir / JOURNAL)
     try:
-        seen = _look(reader, is_locked(fleet_dir))
+        seen = _look(reader, is_locked(fleet_dir), _containment(fleet_dir))
     finally:
         reader.close()
     if as_json:
@@ -75,6 +75,8 @@ class _Seen(NamedTuple):
 
     now_ms: int
     supervised: bool
+    containment: dict[str, str]
+    """Tier and mechanism with which the last supervisor worked; both empty when there was none."""
     seq: int
     counts: dict[str, int]
     live: list[LiveRow]
@@ -86,12 +88,24 @@ class _Seen(NamedTuple):
     """Those that are paused or stopped."""
 
 
-def _look(reader: Reader, supervised: bool) -> _Seen:
+def _containment(fleet_dir: Path) -> dict[str, str]:
+    """What `service.containment` keeps, read without loading how it came about."""
+    import json
+
+    try:
+        held = json.loads((fleet_dir / "jail.json").read_bytes())
+        return {"tier": str(held["tier"]), "mechanism": str(held["mechanism"])}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {"tier": "", "mechanism": ""}
+
+
+def _look(reader: Reader, supervised: bool, containment: dict[str, str]) -> _Seen:
     now_ms = time.time_ns() // 1_000_000
     live = reader.live()
     return _Seen(
         now_ms=now_ms,
         supervised=supervised,
+        containment=containment,
         seq=reader.last_seq(),
         counts=_told_apart(reader.counts(now_ms), live),
         live=live,
@@ -135,6 +149,7 @@ def _say_json(seen: _Seen) -> None:
         "ganger.status",
         {
             "supervised": seen.supervised,
+            "containment": seen.containment,
             "items": seen.counts,
             "questions": seen.questions,
             "seq": seen.seq,
@@ -152,6 +167,8 @@ def _say_text(seen: _Seen) -> None:
     shown = [f"{seen.counts[status]} {status.replace('_', ' ')}" for status in ORDER if seen.counts.get(status)]
     say(f"{plural(total, 'item')}: {', '.join(shown) or 'none'}")
     say("supervisor: " + ("running" if seen.supervised else "none (ganger run PLAN, or ganger up)"))
+    if seen.containment["tier"] == "T0":
+        say("containment: T0, none: workers and checks can write wherever you can")
     for line in _held_back(seen):
         say(line)
     rows = [

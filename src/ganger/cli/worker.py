@@ -1,7 +1,7 @@
 """What a worker says, as commands: the same words as the tools of the worker protocol (CONTRACTS §6).
 
-The run and its token come from the environment that ganger gave the worker. Each command is a report or a question;
-none of them makes anything accepted.
+Who speaks, and where to, comes from the environment that ganger gave the worker. Each command is a report or a
+question; none of them makes anything accepted. Where nobody listens, what was said is kept and taken in later.
 """
 
 from __future__ import annotations
@@ -15,37 +15,56 @@ import msgspec
 
 from ganger.cli.options import as_json
 from ganger.cli.output import NO, YES, say, say_json, tell, tell_error
-from ganger.cli.reply import answered
+from ganger.cli.reply import said
 from ganger.core import commands as cmd
-from ganger.core.admission import admit_write
-from ganger.core.events import ItemAdded
-from ganger.core.ids import RunId, Seq, Token, is_run_id
-from ganger.core.model import Lease, LeaseMode, Outcome, Refusal, RefusalCode, Todo
+from ganger.core.ids import RunId, Token, is_run_id
+from ganger.core.model import Outcome, Todo
 from ganger.errors import UsageError
-from ganger.journal.clock import wall_ms
-from ganger.journal.queries import Reader
-from ganger.service.door import kept_policy, submit
-from ganger.service.fleet import Accepted, Reply
-from ganger.service.place import JOURNAL
-from ganger.service.places import Places
+from ganger.service.worker_talk import Done, Kept, MayWrite, Refused, Say, Unheard, new_key, speak
 
 TODO_BYTES_MAX = 64_000
+KEPT = "no supervisor is running: this is kept, and taken in when one is back"
 
 
 class _Me:
     """Who is speaking: the run of this environment."""
 
     def __init__(self) -> None:
-        run, token, state = (os.environ.get(name, "") for name in ("GANGER_RUN", "GANGER_TOKEN", "GANGER_STATE"))
-        if not is_run_id(run) or not token.isdecimal() or not state:
+        names = ("GANGER_RUN", "GANGER_TOKEN", "GANGER_DOOR", "GANGER_SECRET")
+        run, token, door, self.secret = (os.environ.get(name, "") for name in names)
+        if not is_run_id(run) or not token.isdecimal() or not door:
             raise UsageError(
-                "this is for workers that ganger started: GANGER_RUN, GANGER_TOKEN and GANGER_STATE are not set",
+                f"this is for workers that ganger started: {', '.join(names[:-1])} and {names[-1]} are not set",
                 "a person uses ganger inbox, ganger answer, ganger stop",
             )
-        self.run, self.token, self.state_dir = RunId(run), Token(int(token)), Path(state)
+        self.run, self.token, self.door = RunId(run), Token(int(token)), Path(door)
 
-    def submit(self, command: cmd.Command) -> Reply:
-        return submit(self.state_dir, command, f"worker:{self.run}")
+    def say(self, command: cmd.WorkerCommand) -> Done | Refused | Kept:
+        """Ask for something; an error when it can neither be heard nor kept."""
+        return self._speak(Say(command, self.secret, new_key()))
+
+    def may_write(self, path: str) -> Done | Refused | Kept:
+        """Ask whether the run may write a file."""
+        return self._speak(MayWrite(path, self.token, self.secret, new_key()))
+
+    def _speak(self, message: Say | MayWrite) -> Done | Refused | Kept:
+        try:
+            answer = speak(self.door, message)
+        except OSError as error:
+            raise UsageError(f"{self.door} cannot be used: {error.strerror or error}", "end the turn") from error
+        if isinstance(answer, Unheard):
+            raise UsageError(answer.message, "ganger my-work says what is wanted")
+        return answer
+
+
+def _said(answer: Done | Refused | Kept, done: str, *, as_json: bool, unchanged: str = "") -> int:
+    """Print what came of a command; returns the exit status."""
+    if isinstance(answer, Kept):
+        tell(KEPT)
+        return said(None, 0, True, done, as_json=as_json)
+    if isinstance(answer, Refused):
+        return said(answer.refusal, 0, False, done, as_json=as_json)
+    return said(None, answer.seq, answer.changed, done, as_json=as_json, unchanged=unchanged)
 
 
 def _clean(text: str) -> str:
@@ -61,7 +80,7 @@ def my_work(as_json: bool) -> int:
     Exit status: 0 there it is; 1 there is none yet.
     """
     me = _Me()
-    turns = sorted(Places(me.state_dir).run(me.run).glob("turn-*/brief.*.md"), key=lambda path: path.stat().st_mtime)
+    turns = sorted(me.door.parent.glob("turn-*/brief.*.md"), key=lambda path: path.stat().st_mtime)
     if not turns:
         tell_error(f"{me.run} has no brief yet")
         return NO
@@ -103,7 +122,7 @@ def done(
     Exit status: 0 it is taken; 1 refused, as when the run has ended or has spoken already.
     """
     me = _Me()
-    reply = me.submit(
+    answer = me.say(
         cmd.ReportDone(
             run=me.run,
             token=me.token,
@@ -114,7 +133,7 @@ def done(
             scope_confidence=scope_confidence,
         )
     )
-    return answered(reply, "reported: end your turn now, ganger checks your commits", as_json=as_json)
+    return _said(answer, "reported: end your turn now, ganger checks your commits", as_json=as_json)
 
 
 @click.command()
@@ -131,7 +150,7 @@ def ask(question: str, options: tuple[str, ...], recommend: str, risk: str, as_j
     me = _Me()
     choices = tuple(map(_clean, options))
     command = cmd.AskQuestion(me.run, me.token, _clean(question), choices, _clean(recommend), _clean(risk))
-    return answered(me.submit(command), "asked: end your turn now, the answer comes with the next one", as_json=as_json)
+    return _said(me.say(command), "asked: end your turn now, the answer comes with the next one", as_json=as_json)
 
 
 @click.command()
@@ -143,9 +162,8 @@ def fail(reason: str, as_json: bool) -> int:
     Exit status: 0 it is taken; 1 refused, as when the run has ended or has spoken already.
     """
     me = _Me()
-    return answered(
-        me.submit(cmd.ReportFail(me.run, me.token, _clean(reason))), "reported: end your turn now", as_json=as_json
-    )
+    answer = me.say(cmd.ReportFail(me.run, me.token, _clean(reason)))
+    return _said(answer, "reported: end your turn now", as_json=as_json)
 
 
 @click.command()
@@ -157,7 +175,7 @@ def note(text: str, as_json: bool) -> int:
     Exit status: 0 it is taken; 1 refused, as when the run has ended or has spoken already.
     """
     me = _Me()
-    return answered(me.submit(cmd.AddNote(me.run, me.token, _clean(text))), "noted", as_json=as_json)
+    return _said(me.say(cmd.AddNote(me.run, me.token, _clean(text))), "noted", as_json=as_json)
 
 
 @click.command()
@@ -178,7 +196,7 @@ def todos(board: str | None, as_json: bool) -> int:
         raise UsageError(f"the board is not what it should be: {error}", "ganger todos --help") from error
     if len(lines) > cmd.TODOS_MAX:
         tell(f"only the first {cmd.TODOS_MAX} of {len(lines)} are kept")
-    return answered(me.submit(cmd.SetTodos(me.run, me.token, lines)), "the board is replaced", as_json=as_json)
+    return _said(me.say(cmd.SetTodos(me.run, me.token, lines)), "the board is replaced", as_json=as_json)
 
 
 @click.command("follow-up")
@@ -195,11 +213,9 @@ def follow_up(title: str, brief: str, scope: tuple[str, ...], as_json: bool) -> 
     """
     me = _Me()
     command = cmd.FileFollowUp(me.run, me.token, _clean(title), _clean(brief), tuple(map(_clean, scope)))
-    reply = me.submit(command)
-    added = (
-        [event.spec.id for event in reply.events if isinstance(event, ItemAdded)] if isinstance(reply, Accepted) else []
-    )
-    return answered(reply, f"filed as {', '.join(added)}", as_json=as_json, unchanged="filed already")
+    answer = me.say(command)
+    filed = f"filed as {', '.join(answer.added)}" if isinstance(answer, Done) else "filed"
+    return _said(answer, filed, as_json=as_json, unchanged="filed already")
 
 
 @click.command("may-write")
@@ -210,20 +226,8 @@ def may_write(path: str, as_json: bool) -> int:
 
     Exit status: 0 it may; 1 it may not, with the reason.
     """
-    me = _Me()
-    reader = Reader(me.state_dir / JOURNAL)
-    try:
-        row = reader.run(me.run)
-    finally:
-        reader.close()
-    rules = kept_policy(me.state_dir).paths
-    if row is None or row.ended_ms or row.token != me.token:
-        refusal = Refusal(RefusalCode.stale_token, f"run {me.run} is not live with this token", "stop working on it")
-    else:
-        scope = msgspec.json.decode(row.scope, type=tuple[str, ...])
-        lease = Lease(me.token, scope, LeaseMode(row.mode), row.expires_ms)
-        found = admit_write(lease, _clean(path), wall_ms(), rules)
-        if found is None:
-            return answered(Accepted(Seq(row.token)), "", as_json=as_json, unchanged=f"{_clean(path)} may be written")
-        refusal = found
-    return answered(refusal, "", as_json=as_json)
+    answer = _Me().may_write(_clean(path))
+    if isinstance(answer, Kept):
+        tell_error("nobody can say: no supervisor is running", "your scope is in your brief: ganger my-work")
+        return NO
+    return _said(answer, "", as_json=as_json, unchanged=f"{_clean(path)} may be written")

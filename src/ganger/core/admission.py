@@ -16,7 +16,7 @@ from ganger.core.breaker import breaker_refusal
 from ganger.core.budget import reservation
 from ganger.core.facts import Item
 from ganger.core.hours import hours_refusal
-from ganger.core.ids import ItemId, LeaseId, RunId
+from ganger.core.ids import ItemId, LeaseId, RunId, Seq
 from ganger.core.limits import grant_refusal
 from ganger.core.model import PLANNER, ItemSpec, Lane, Lease, LeaseMode, Refusal, RefusalCode
 from ganger.core.patterns import PathRules, ScopeIndex, scope_fault, scope_matches, scope_overlap
@@ -131,7 +131,8 @@ def means_refusal(state: State, item: Item, now_ms: int, policy: Policy) -> Refu
     if spec.depth > policy.depth_max:
         reason = f"item {spec.id} stands {spec.depth} deep below its plan, and {policy.depth_max} is the most"
         return Refusal(RefusalCode.depth_cap, reason, "raise fleet.depth_max, or put it into a plan")
-    refusal = breaker_refusal(state, spec, spec.agent, now_ms) or grant_refusal(state, spec.agent, now_ms, policy)
+    refusal = breaker_refusal(state, spec, spec.agent, now_ms, policy)
+    refusal = refusal or grant_refusal(state, spec.agent, now_ms, policy)
     if refusal is not None:
         return refusal
     reserved = reservation(state, spec, spec.agent, policy)
@@ -305,6 +306,14 @@ def free_lanes(
         if _hold_refused(state, Wanted(f"lane {name}", lane.paths, mode, name), now_ms, policy) is None:
             free.append(name)
     return tuple(free)
+
+
+def unweighed_refusal(state: State, weighed: Seq | None) -> Refusal | None:
+    """Refuse what scorers let pass at `weighed` when a lease was granted since: they have not seen that one."""
+    holders: Iterable[Holder] = chain(state.runs, state.held)
+    if weighed is None or all(state.lease_of(holder).token <= weighed for holder in holders):
+        return None
+    return Refusal(RefusalCode.conflict, "a lease was granted since the scorers were asked", "ask again")
 
 
 def permit_refusal(repo: str, *, clean: bool, policy: Policy) -> Refusal | None:

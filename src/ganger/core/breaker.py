@@ -21,13 +21,20 @@ def keys_of(spec: ItemSpec, agent: str) -> tuple[str, ...]:
     return (f"agent:{agent}", f"kind:{spec.kind}", *(f"check:{check.name}" for check in spec.checks))
 
 
-def breaker_refusal(state: State, spec: ItemSpec, agent: str, now_ms: int) -> Refusal | None:
-    """Refuse while a breaker is open; once its time is over, one try at a time is let through."""
-    if not state.breakers:
+def breaker_refusal(state: State, spec: ItemSpec, agent: str, now_ms: int, policy: Policy) -> Refusal | None:
+    """Refuse while a breaker is open; once its time is over, one try at a time is let through.
+
+    A run that is being ended for nothing counts already, although its breaker opens only when it is over: what it
+    left is kept meanwhile, and nobody else is to be given the same in that time.
+    """
+    ending = [run for run in state.runs.values() if run.stop is not None and is_fruitless(run, run.stop.end)]
+    if not state.breakers and not ending:
         return None
     for key in keys_of(spec, agent):
         breaker = state.breakers.get(key)
         if breaker is None:
+            if refusal := _nearly_open(state, key, ending, policy):
+                return refusal
             continue
         way = f"ganger breaker close {key}"
         if now_ms < breaker.until_ms:
@@ -39,17 +46,37 @@ def breaker_refusal(state: State, spec: ItemSpec, agent: str, now_ms: int) -> Re
     return None
 
 
+def _nearly_open(state: State, key: str, ending: list[Run], policy: Policy) -> Refusal | None:
+    """Refuse what the runs that are being ended will open the breaker of."""
+    counted = [run.item for run in ending if key in _moved_by(run)]
+    count = len({*state.streaks.get(key, ()), *counted})
+    if not counted or count < policy.breaker_max:
+        return None
+    reason = f"{key.replace(':', ' ')} is about to be given a rest: {count} items in a row come to nothing"
+    return Refusal(RefusalCode.breaker_open, reason, holder=key)
+
+
 def opened_by_end(state: State, run: Run, end: EndKind, reason: str, now_ms: int, policy: Policy) -> list[ev.Event]:
     """The breakers that the end of a run opens, or opens again."""
-    nothing_left = run.verdict is not None and run.verdict.rung is Rung.reported
-    if end not in FRUITLESS and not (end is EndKind.rejected and nothing_left):
+    if not is_fruitless(run, end):
         return []
     launch = not run.turn
     return [
         _opened(state, key, run.item, reason, now_ms, policy, launch=launch)
-        for key in (f"agent:{run.agent}", f"kind:{run.kind}")
+        for key in _moved_by(run)
         if _is_long(state, key, run.item, policy)
     ]
+
+
+def is_fruitless(run: Run, end: EndKind) -> bool:
+    """Whether a run that ends so came to nothing at all."""
+    nothing_left = run.verdict is not None and run.verdict.rung is Rung.reported
+    return end in FRUITLESS or (end is EndKind.rejected and nothing_left)
+
+
+def _moved_by(run: Run) -> tuple[str, str]:
+    """The breakers that the end of a run counts for."""
+    return f"agent:{run.agent}", f"kind:{run.kind}"
 
 
 def moved_by_evidence(
@@ -58,8 +85,7 @@ def moved_by_evidence(
     """The breakers that a verdict closes, and those of checks that could again not be run to an end."""
     moved: list[ev.Event] = []
     if kind is VerdictKind.accepted:
-        keys = (f"agent:{run.agent}", f"kind:{run.kind}")
-        moved += [ev.BreakerClosed(key) for key in keys if key in state.breakers]
+        moved += [ev.BreakerClosed(key) for key in _moved_by(run) if key in state.breakers]
     for result in checks:
         key = f"check:{result.name}"
         if result.state not in (CheckState.crashed, CheckState.timed_out):

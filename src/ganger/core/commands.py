@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
-from ganger.core.ids import Commit, ItemId, LeaseId, PlanId, QuestionId, RunId, Token
+from ganger.core.ids import Commit, ItemId, LeaseId, PlanId, QuestionId, RunId, Seq, Token
 from ganger.core.model import (
     Again,
     CheckResult,
@@ -58,6 +58,8 @@ class GrantRun(Request, frozen=True):
     """Whether the target is checked out without uncommitted changes, or not checked out."""
     force: str = ""
     """The person who wants it although it is refused; empty: nobody."""
+    weighed: Seq | None = None
+    """The position up to which scorers have seen the leases that are held; None: there are no scorers."""
 
 
 class AcquireLease(Request, frozen=True):
@@ -72,6 +74,8 @@ class AcquireLease(Request, frozen=True):
     autopick: bool = False
     """Whether another lane will do when this one is busy; the holder must use the one it is given."""
     force: str = ""
+    weighed: Seq | None = None
+    """As of a `GrantRun`."""
 
 
 class RenewLease(Request, frozen=True):
@@ -148,12 +152,16 @@ class RecordUsage(Request, frozen=True):
 
 
 class RecordLimit(Request, frozen=True):
-    """Note that a run's provider refuses; `until_ms` is 0 when nobody knows until when."""
+    """Note that a run's provider refuses; `until_ms` is 0 when nobody knows until when.
+
+    `overload` says that it is busy, rather than a quota used up: it is then asked again after a back-off.
+    """
 
     run: RunId
     token: Token
     until_ms: int
     reason: str
+    overload: bool = False
 
 
 class RewindRun(Request, frozen=True):
@@ -193,9 +201,10 @@ class SetSchedule(Request, frozen=True):
 
 
 class RecordFiring(Request, frozen=True):
-    """Note that the plan of a schedule was read."""
+    """Note that the plan of a schedule was read, because of the time `due_ms` that it was set to; counts once."""
 
     name: str
+    due_ms: int
     outcome: str
 
 
@@ -345,6 +354,33 @@ class RecordTrain(Request, frozen=True):
     checks: tuple[CheckResult, ...] = ()
     conflicts: tuple[tuple[RunId, tuple[str, ...]], ...] = ()
     took_ms: int = 0
+    commits: tuple[Commit, ...] = ()
+    """After each of the runs, in their order."""
+    waits: tuple[tuple[RunId, tuple[str, ...]], ...] = ()
+    """Those that do not merge with others of this batch, but with the target."""
+    tip: Commit = Commit("")
+    """Where the journal had the target when the test began; empty: nobody looked."""
+
+
+class RecordProbe(Request, frozen=True):
+    """Hand in how an accused candidate did by itself on top of a commit."""
+
+    run: RunId
+    token: Token
+    candidate: Commit
+    onto: Commit
+    passed: bool
+    checks: tuple[CheckResult, ...] = ()
+    again: bool = False
+    bare: bool = False
+    took_ms: int = 0
+
+
+class JudgeCandidate(Request, frozen=True):
+    """Send back an accused candidate about which enough is known."""
+
+    run: RunId
+    token: Token
 
 
 class RecordLanding(Request, frozen=True):
@@ -425,6 +461,8 @@ Command: TypeAlias = (
     | AnswerQuestion
     | RecordEvidence
     | RecordTrain
+    | RecordProbe
+    | JudgeCandidate
     | RecordLanding
     | StopRun
     | RecordEnd

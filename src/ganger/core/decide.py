@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from ganger.core import commands as cmd
 from ganger.core import events as ev
 from ganger.core import landing, leases, lifecycle, program, recovery
-from ganger.core.admission import FORCEABLE, admit, permit_refusal, refusals, wanted_by
+from ganger.core.admission import FORCEABLE, admit, permit_refusal, refusals, unweighed_refusal, wanted_by
 from ganger.core.breaker import moved_by_evidence
 from ganger.core.budget import in_full, overspent, reservation
 from ganger.core.evolve import brief_crc
@@ -100,11 +100,15 @@ def decide(state: State, command: cmd.Command, now_ms: int, policy: Policy) -> D
         case cmd.SetTodos():
             return lifecycle.decide_todos(state, command)
         case cmd.AnswerQuestion():
-            return _answer(state, command)
+            return _answer(state, command, policy)
         case cmd.RecordEvidence():
             return _evidence(state, command, now_ms, policy)
         case cmd.RecordTrain():
             return landing.decide_train(state, command, now_ms, policy)
+        case cmd.RecordProbe():
+            return landing.decide_probe(state, command, now_ms, policy)
+        case cmd.JudgeCandidate():
+            return landing.decide_judge(state, command, policy)
         case cmd.RecordLanding():
             return landing.decide_landing(state, command, now_ms, policy)
         case cmd.StopRun():
@@ -169,6 +173,8 @@ def _grant(state: State, command: cmd.GrantRun, now_ms: int, policy: Policy) -> 
     item = state.items.get(command.item)
     if item is None:
         return Refusal(RefusalCode.unknown_ref, f"there is no item {command.item}")
+    if refusal := unweighed_refusal(state, command.weighed):
+        return refusal
     refusal = permit_refusal(command.repo, clean=command.clean, policy=policy)
     if refusal is None or (command.force and refusal.code in FORCEABLE):
         refusal = _barrier(state, item, now_ms, policy, forced=bool(command.force)) or refusal
@@ -276,7 +282,7 @@ def _renew(state: State, command: cmd.RenewLeases) -> Decision:
     return (ev.LeasesRenewed(until),) if until else ()
 
 
-def _answer(state: State, command: cmd.AnswerQuestion) -> Decision:
+def _answer(state: State, command: cmd.AnswerQuestion, policy: Policy) -> Decision:
     question = lifecycle.open_question(state, command.question)
     if isinstance(question, Refusal):
         return question
@@ -285,6 +291,8 @@ def _answer(state: State, command: cmd.AnswerQuestion) -> Decision:
         return refusal
     if question.kind in (QuestionKind.approve_landing, QuestionKind.dirty_target):
         return landing.answer_landing(state, question, command.choice, command.by)
+    if question.kind is QuestionKind.weakened:
+        return lifecycle.answer_weakened(state, question, command.choice, command.by, policy)
     return (ev.QuestionAnswered(question.id, command.choice, command.by),)
 
 
@@ -306,14 +314,26 @@ def _evidence(state: State, command: cmd.RecordEvidence, now_ms: int, policy: Po
         return Refusal(RefusalCode.wrong_state, f"{run.id} is not waiting for evidence on turn {command.turn}")
     if run.report is None or run.has_worker or run.turn_due:
         return Refusal(RefusalCode.wrong_state, f"{run.id} has not ended its turn")
+    if command.evidence.base != run.base:
+        known = f"{run.base[:12]}, the evidence is on {command.evidence.base[:12]}"
+        return Refusal(RefusalCode.conflict, f"the base of {run.id} is {known}")
     item = state.items[run.item]
-    verdict = judge(item.spec, run.lease.scope, command.evidence, state.rules)
+    verdict = judge(
+        item.spec,
+        run.lease.scope,
+        command.evidence,
+        state.rules,
+        weakened=policy.weakened,
+        witness=policy.witness,
+    )
     again = verdict.kind is VerdictKind.rejected and run.rejections + 1 < policy.turns_max
     recorded = ev.EvidenceRecorded(run.id, run.turn, command.evidence)
     given = ev.VerdictGiven(run.id, command.evidence.commit, verdict, again)
     moved = moved_by_evidence(state, run, verdict.kind, command.evidence.checks, now_ms, policy)
     if verdict.kind is VerdictKind.rejected and not again:
         return (recorded, given, *moved, ev.StopRequested(run.id, EndKind.rejected, "; ".join(verdict.reasons)))
+    if verdict.kind is VerdictKind.unknown:
+        return (recorded, given, *moved, lifecycle.ask_weakened(state, run, command.evidence, verdict, now_ms))
     return (recorded, given, *moved)
 
 

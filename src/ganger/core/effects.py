@@ -13,6 +13,7 @@ from msgspec import Struct, field
 from ganger.core.commands import Command
 from ganger.core.ids import Commit, RunId
 from ganger.core.model import EndKind, Usage
+from ganger.core.train import Trial
 
 
 class Exit(Struct, frozen=True, gc=False):
@@ -51,6 +52,8 @@ class Limit(Struct, frozen=True, gc=False):
     until_ms: int
     """When it opens again; 0 when it does not say."""
     reason: str
+    overload: bool = False
+    """Whether it is busy, rather than a quota used up."""
 
 
 class Observed(Struct, frozen=True):
@@ -78,6 +81,8 @@ class Observed(Struct, frozen=True):
     """When the world should be looked at again although nothing tells of a change; None: no need."""
     target_clean: bool = True
     """False while the target branch is checked out with uncommitted changes; only looked at when it matters."""
+    testing: frozenset[Trial] = frozenset()
+    """Tests of the train that are under way."""
 
 
 class Submit(Struct, frozen=True):
@@ -124,14 +129,22 @@ class CollectEvidence(Struct, frozen=True):
 
 
 class TestTrain(Struct, frozen=True):
-    """Merge these candidates onto the target and check the whole."""
+    """Merge these candidates onto the target and check the whole; or test an accused one by itself (`train.Trial`)."""
 
     __test__ = False
     runs: tuple[RunId, ...]
+    onto: Commit = Commit("")
+    again: bool = False
+    bare: bool = False
 
     @property
     def key(self) -> str:
-        return "train"
+        return f"train {' '.join(self.runs)} {self.onto}{' again' * self.again}{' bare' * self.bare}"
+
+    @property
+    def trial(self) -> Trial:
+        """What is tested."""
+        return Trial(self.runs, self.onto, self.again, self.bare)
 
 
 class Land(Struct, frozen=True):
@@ -185,6 +198,8 @@ class ReadPlan(Struct, frozen=True):
 
     schedule: str
     path: str
+    due_ms: int
+    """The time of the schedule that has come: it is what is recorded as used up, and no other."""
 
     @property
     def key(self) -> str:

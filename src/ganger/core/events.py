@@ -88,6 +88,8 @@ class ScheduleFired(Fact, frozen=True):
     next_ms: int
     outcome: str
     """What came of it, in a line."""
+    due_ms: int = 0
+    """The time that had come."""
 
 
 class ScheduleDropped(Fact, frozen=True):
@@ -252,6 +254,8 @@ class ProviderLimited(Fact, frozen=True):
     reason: str
     run: RunId = RunId("")
     """The run that met with it."""
+    overload: bool = False
+    """Whether it is busy, rather than a quota used up."""
 
 
 class BreakerOpened(Fact, frozen=True):
@@ -381,6 +385,42 @@ class TrainTested(Fact, frozen=True):
     conflicts: tuple[tuple[RunId, tuple[str, ...]], ...] = ()
     """Runs left out because they do not merge, with the paths."""
     took_ms: int = 0
+    commits: tuple[Commit, ...] = ()
+    """After each of the runs, in their order; empty in old entries."""
+    waits: tuple[tuple[RunId, tuple[str, ...]], ...] = ()
+    """Runs left out because they do not merge with others of this batch, with the paths; they are tried again."""
+
+
+class CandidateProbed(Fact, frozen=True):
+    """A candidate that was left alone with a failure was tested by itself; nothing is landed by that."""
+
+    run: RunId
+    onto: Commit
+    passed: bool
+    checks: tuple[CheckResult, ...] = ()
+    again: bool = False
+    """Whether it was known to fail there, and was run again."""
+    bare: bool = False
+    """Whether `onto` was tested without the candidate."""
+    took_ms: int = 0
+
+
+class PairFound(Fact, frozen=True):
+    """Two candidates that pass each without the other fail together; `other` has landed, `run` goes back."""
+
+    run: RunId
+    other: RunId
+    commit: Commit
+    """The commit of the target with which `other` landed."""
+
+
+class TargetFoundRed(Fact, frozen=True):
+    """The target fails by itself: nothing is landed on it, and no candidate is blamed."""
+
+    commit: Commit
+    run: RunId
+    """The candidate whose checks found it."""
+    checks: tuple[CheckResult, ...] = ()
 
 
 class LandingStarted(Fact, frozen=True):
@@ -390,6 +430,8 @@ class LandingStarted(Fact, frozen=True):
     old: Commit
     new: Commit
     tree: Commit
+    commits: tuple[Commit, ...] = ()
+    """After each of the runs, in their order; empty in old entries."""
 
 
 class LandingAbandoned(Fact, frozen=True):
@@ -484,6 +526,9 @@ Event: TypeAlias = (
     | EvidenceRecorded
     | VerdictGiven
     | TrainTested
+    | CandidateProbed
+    | PairFound
+    | TargetFoundRed
     | LandingStarted
     | LandingAbandoned
     | RunLanded

@@ -9,8 +9,8 @@ from zlib import crc32
 from msgspec.structs import replace
 
 from ganger.core import events as ev
+from ganger.core import train
 from ganger.core.facts import (
-    TRAIN_MEMORY_MAX,
     Breaker,
     HeldLease,
     Item,
@@ -23,9 +23,23 @@ from ganger.core.facts import (
     Window,
 )
 from ganger.core.ids import Commit, PlanId, QuestionId, RunId, Seq, Token, lease_id
-from ganger.core.model import NOTHING, PLANNER, Again, CheckState, EndKind, Lease, Outcome, Rung, Usage, VerdictKind
+from ganger.core.model import (
+    NOTHING,
+    PLANNER,
+    Again,
+    CheckResult,
+    CheckState,
+    EndKind,
+    Lease,
+    Outcome,
+    QuestionKind,
+    Rung,
+    Usage,
+    VerdictKind,
+)
 from ganger.core.patterns import PathRules
 from ganger.core.state import State
+from ganger.core.verdict import train_fault
 
 FRUITLESS = {EndKind.failed, EndKind.stalled, EndKind.timed_out, EndKind.over_budget}
 """Ends that say nothing good about a kind or an agent."""
@@ -277,6 +291,7 @@ def _run_rewound(state: State, entry: ev.Entry, event: ev.RunRewound) -> None:
     if run is None or run.stop is not None:
         return
     state.questions.pop(run.question, None)
+    state.search = train.without(state.search, run.id)
     state.put_run(
         replace(
             run,
@@ -336,8 +351,11 @@ def _question_answered(state: State, entry: ev.Entry, event: ev.QuestionAnswered
     question = state.questions.pop(event.question, None)
     if question is None:
         return
+    if question.kind is QuestionKind.red_target and state.search.red == question.subject:
+        state.search = replace(state.search, red=Commit(""))
     if question.run in state.runs:
-        state.put_run(replace(state.runs[question.run], question=QuestionId(""), turn_due=True))
+        next_turn = question.kind is QuestionKind.worker
+        state.put_run(replace(state.runs[question.run], question=QuestionId(""), turn_due=next_turn))
     elif state.landing is not None and state.landing.question == question.id:
         state.landing = replace(state.landing, question=QuestionId(""))
 
@@ -347,6 +365,8 @@ def _question_withdrawn(state: State, entry: ev.Entry, event: ev.QuestionWithdra
     if question is None:
         return
     run = state.runs.get(question.run)
+    if question.kind is QuestionKind.red_target and state.search.red == question.subject:
+        state.search = replace(state.search, red=Commit(""))
     if run is not None and run.question == question.id:
         state.put_run(replace(run, question=QuestionId("")))
     elif state.landing is not None and state.landing.question == question.id:
@@ -396,15 +416,43 @@ def _lengthen(state: State, key: str, item: str) -> None:
 
 
 def _train_tested(state: State, entry: ev.Entry, event: ev.TrainTested) -> None:
-    taken = len(event.runs)
     if event.passed:
-        state.train_size = min(max(state.train_size, taken) * 2, TRAIN_MEMORY_MAX)
-    elif taken:
-        state.train_size = max(1, taken // 2)
+        state.search = train.after_pass(state.search, event.old, _argv(event.checks, passed=True))
+        if state.landing is not None:
+            ready = train.Ready(event.runs, event.commits, event.tree)
+            state.search = replace(state.search, ready=ready)
+    elif event.runs:
+        argv = _argv(event.checks, passed=False)
+        found = train.after_failure(state.search, event.runs, event.old, argv, train_fault(event.checks))
+        _set_search(state, found)
+
+
+def _set_search(state: State, found: train.Search) -> None:
+    """Take what the train knows by now; of those it has just accused also what their evidence says."""
+    known = {case.run for case in state.search.cases}
+    for case in found.cases:
+        run = state.runs.get(case.run)
+        if case.run in known or run is None or run.evidence is None:
+            continue
+        alone = {result.argv for result in run.evidence.checks if result.state is CheckState.passed}
+        is_fine = bool(case.argv) and alone.issuperset(case.argv)
+        found = train.known_of(found, run.id, run.base, is_fine, run.evidence.checked_tree == run.evidence.tree)
+    state.search = found
+
+
+def _argv(results: Iterable[CheckResult], *, passed: bool) -> tuple[train.Argv, ...]:
+    return tuple(result.argv for result in results if (result.state is CheckState.passed) is passed)
+
+
+def _candidate_probed(state: State, entry: ev.Entry, event: ev.CandidateProbed) -> None:
+    trial = train.Trial((event.run,), event.onto, event.again, event.bare)
+    state.search = train.after_trial(state.search, trial, event.passed)
+    if event.passed and event.bare:
+        state.search = train.after_pass(state.search, state.search.tip, _argv(event.checks, passed=True))
 
 
 def _landing_started(state: State, entry: ev.Entry, event: ev.LandingStarted) -> None:
-    state.landing = Landing(entry.seq, event.runs, event.old, event.new, event.tree)
+    state.landing = Landing(entry.seq, event.runs, event.old, event.new, event.tree, commits=event.commits)
     state.touched_runs.update(event.runs)
 
 
@@ -413,11 +461,14 @@ def _landing_abandoned(state: State, entry: ev.Entry, event: ev.LandingAbandoned
         state.questions.pop(state.landing.question, None)
         state.touched_runs.update(state.landing.runs)
         state.landing = None
+        state.search = replace(state.search, ready=None)
 
 
 def _run_landed(state: State, entry: ev.Entry, event: ev.RunLanded) -> None:
     landing = state.landing
     if landing is not None:
+        if state.search.tip != landing.new:
+            _set_search(state, train.after_landing(state.search, landing.runs, landing.commits, landing.new))
         left = tuple(run for run in landing.runs if run != event.run)
         if not left:
             state.questions.pop(landing.question, None)
@@ -435,6 +486,7 @@ def _stop_requested(state: State, entry: ev.Entry, event: ev.StopRequested) -> N
     if run is not None and run.stop is None:
         stop = Stop(event.end, event.reason)
         state.put_run(replace(run, stop=stop, turn_due=False, accepted_seq=Seq(0), repeat=None, lost=False))
+        state.search = train.without(state.search, event.run)
 
 
 def _run_ended(state: State, entry: ev.Entry, event: ev.RunEnded) -> None:
@@ -529,6 +581,9 @@ _EVOLVE: dict[type, Callable[[State, ev.Entry, Any], None]] = {
     ev.EvidenceRecorded: _evidence_recorded,
     ev.VerdictGiven: _verdict_given,
     ev.TrainTested: _train_tested,
+    ev.CandidateProbed: _candidate_probed,
+    ev.PairFound: _shown_only,
+    ev.TargetFoundRed: _shown_only,
     ev.LandingStarted: _landing_started,
     ev.LandingAbandoned: _landing_abandoned,
     ev.RunLanded: _run_landed,

@@ -24,8 +24,7 @@ from ganger.core.model import (
     Verdict,
     WorkerId,
 )
-
-TRAIN_MEMORY_MAX = 64
+from ganger.core.train import Search
 
 
 class Stop(Struct, frozen=True, gc=False):
@@ -179,6 +178,8 @@ class Landing(Struct, frozen=True, gc=False):
     tree: Commit
     question: QuestionId = QuestionId("")
     """What it waits for; empty when it may go on."""
+    commits: tuple[Commit, ...] = ()
+    """After each of the runs."""
 
 
 class HeldLease(Struct, frozen=True, gc=False):
@@ -255,6 +256,6 @@ class Snapshot(Struct):
     granted: int = 0
     landing: Landing | None = None
     questions_asked: int = 0
-    train_size: int = TRAIN_MEMORY_MAX
+    search: Search = Search()
     seq: Seq = Seq(0)
     at_ms: int = 0

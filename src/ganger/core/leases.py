@@ -10,7 +10,7 @@ from itertools import takewhile
 
 from ganger.core import commands as cmd
 from ganger.core import events as ev
-from ganger.core.admission import FORCEABLE, admit_scope
+from ganger.core.admission import FORCEABLE, admit_scope, unweighed_refusal
 from ganger.core.facts import HeldLease
 from ganger.core.ids import LeaseId, Seq, Token, lease_id
 from ganger.core.model import Refusal, RefusalCode
@@ -28,6 +28,8 @@ def decide_acquire(state: State, command: cmd.AcquireLease, now_ms: int, policy:
     fault = _fault(command)
     if fault:
         return Refusal(RefusalCode.invalid, fault)
+    if refusal := unweighed_refusal(state, command.weighed):
+        return refusal
     admitted = admit_scope(state, command.lane, command.scope, command.mode, now_ms, policy, autopick=command.autopick)
     if isinstance(admitted, Refusal) and not (command.force and admitted.code in FORCEABLE):
         return admitted

@@ -14,7 +14,18 @@ from ganger.core import events as ev
 from ganger.core.breaker import opened_by_end
 from ganger.core.facts import Item, Run
 from ganger.core.ids import QuestionId, RunId, Token, item_of, question_id
-from ganger.core.model import EndKind, Question, QuestionKind, Refusal, RefusalCode, Report, ReportKind, VerdictKind
+from ganger.core.model import (
+    EndKind,
+    Evidence,
+    Question,
+    QuestionKind,
+    Refusal,
+    RefusalCode,
+    Report,
+    ReportKind,
+    Verdict,
+    VerdictKind,
+)
 from ganger.core.policy import Policy
 from ganger.core.state import State
 
@@ -87,8 +98,8 @@ RUN_EDGES: dict[RunStatus, frozenset[RunStatus]] = {
             *(RunStatus.rewinding, RunStatus.ending),
         }
     ),
-    # The answer gives it its next turn.
-    RunStatus.asking: frozenset({RunStatus.starting, RunStatus.rewinding, RunStatus.ending}),
+    # The answer gives it its next turn, or says what becomes of its candidate.
+    RunStatus.asking: frozenset({RunStatus.starting, RunStatus.reported, RunStatus.rewinding, RunStatus.ending}),
     # The next worker runs, or the one that was thought to hang has spoken after all, or the next one before its start
     # could be recorded.
     RunStatus.repeating: frozenset(
@@ -103,9 +114,12 @@ RUN_EDGES: dict[RunStatus, frozenset[RunStatus]] = {
     ),
     # Its workspace holds the checkpoint.
     RunStatus.rewinding: frozenset({RunStatus.repeating, RunStatus.ending}),
-    # The verdict: good, to be done again, or the last one.
+    # The verdict: good, for a person to say, to be done again, or the last one.
     RunStatus.reported: frozenset(
-        {RunStatus.accepted, RunStatus.starting, RunStatus.rejected, RunStatus.rewinding, RunStatus.ending}
+        {
+            *(RunStatus.accepted, RunStatus.asking, RunStatus.starting, RunStatus.rejected),
+            *(RunStatus.rewinding, RunStatus.ending),
+        }
     ),
     # Nothing is left but its end.
     RunStatus.rejected: frozenset({RunStatus.ending}),
@@ -330,6 +344,43 @@ def decide_ask(state: State, command: cmd.AskQuestion, now_ms: int) -> Decided:
         asked_ms=now_ms,
     )
     return (ev.QuestionAsked(question),)
+
+
+ALLOW, REFUSE = "allow", "refuse"
+
+
+def ask_weakened(state: State, run: Run, evidence: Evidence, verdict: Verdict, now_ms: int) -> ev.QuestionAsked:
+    """Ask a person about a candidate that weakens tests; exactly this commit is what the answer is about."""
+    return ev.QuestionAsked(
+        Question(
+            id=question_id(state.questions_asked + 1),
+            kind=QuestionKind.weakened,
+            text=f"Accept {evidence.commit[:12]} of {run.id} all the same? It {'; '.join(verdict.reasons)}",
+            options=(ALLOW, REFUSE),
+            recommend=REFUSE,
+            run=run.id,
+            item=run.item,
+            asked_ms=now_ms,
+            subject=evidence.commit,
+        )
+    )
+
+
+def answer_weakened(state: State, question: Question, choice: str, by: str, policy: Policy) -> tuple[ev.Event, ...]:
+    """Take a person's word on a candidate that weakens tests."""
+    answered = ev.QuestionAnswered(question.id, choice, by)
+    run = state.runs.get(question.run)
+    if run is None or run.verdict is None or run.evidence is None or run.evidence.commit != question.subject:
+        return (answered,)
+    if choice == ALLOW:
+        accepted = Verdict(VerdictKind.accepted, run.verdict.rung)
+        return (answered, ev.VerdictGiven(run.id, run.evidence.commit, accepted, False))
+    again = run.rejections + 1 < policy.turns_max
+    rejected = Verdict(VerdictKind.rejected, run.verdict.rung, (*run.verdict.reasons, f"{by} refuses it"))
+    given = ev.VerdictGiven(run.id, run.evidence.commit, rejected, again)
+    if again:
+        return (answered, given)
+    return (answered, given, ev.StopRequested(run.id, EndKind.rejected, "; ".join(rejected.reasons)))
 
 
 def decide_note(state: State, command: cmd.AddNote) -> Decided:

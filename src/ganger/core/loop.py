@@ -245,7 +245,8 @@ def waits_for_person(state: State, run_id: RunId) -> bool:
     run = state.runs[run_id]
     if run.stop is not None or run.has_worker or run.rewind:
         return False
-    return bool(run.question) or (state.landing is not None and bool(state.landing.question) and bool(run.accepted_seq))
+    held = bool(state.search.red) if state.landing is None else bool(state.landing.question)
+    return bool(run.question) or (held and bool(run.accepted_seq))
 
 
 def wanted(item: Item, intent: Intent) -> bool:

@@ -76,12 +76,26 @@ class Lane(Struct, frozen=True, gc=False):
     """Most live runs in this lane; None: no limit of its own."""
 
 
+class Writes(StrEnum):
+    """What workers of a kind may change."""
+
+    scope = "scope"
+    """Whatever the scope of the item says."""
+    tests = "tests"
+    """Of that only test files."""
+    plans = "plans"
+    """Of that only plan files."""
+    none = "none"
+    """Nothing: they only look."""
+
+
 class Kind(Struct, frozen=True, gc=False):
     """A preset for workers."""
 
     name: str
     workers_max: int | None = None
     """Most live runs of this kind; None: no limit of its own."""
+    writes: Writes = Writes.scope
 
 
 class Budget(Struct, frozen=True, gc=False, omit_defaults=True):
@@ -163,6 +177,14 @@ class ItemSpec(Struct, frozen=True, gc=False):
     """The item whose worker filed this one; empty when a plan holds it."""
     depth: int = 0
     """How many items stand above it: 0 for those of a plan."""
+    witness: bool = False
+    """Whether a new or changed test must fail without the change and pass with it."""
+    tests: str = "kept"
+    """`kept`: the base's tests must pass unchanged; `may_change`: the candidate may change what they expect."""
+    changes: str = "behaviour"
+    """`behaviour`: something that runs must change; `words`: documentation, comments and layout are enough."""
+    seed: Commit = Commit("")
+    """Uncommitted work of the user's that its runs begin with, frozen; empty for none."""
 
 
 class Lease(Struct, frozen=True, gc=False):
@@ -322,6 +344,10 @@ class CheckResult(Struct, frozen=True, gc=False):
     """The last lines of the output, raw; at most 2,000 characters."""
     flaky: bool = False
     """It failed at first and passed when it was run again on the same tree."""
+    faults: tuple[str, ...] = ()
+    """What else stands against it, a line each: a deceived runner, tests that did not run, writes into the tree."""
+    missing: int = 0
+    """How many tests that are executed on the base were not executed."""
 
 
 class Weakening(StrEnum):
@@ -354,6 +380,31 @@ class Weakened(Struct, frozen=True):
     """What was and what is, in one line; taken from files that an agent wrote."""
 
 
+class WitnessKind(StrEnum):
+    """What a new or changed test says about a change, by how it ends without it and with it."""
+
+    discriminates = "discriminates"
+    """It fails without the change and passes with it."""
+    vacuous = "vacuous"
+    """It passes both ways: it witnesses nothing."""
+    unsatisfied = "unsatisfied"
+    """It fails both ways: the item is not done."""
+    regressive = "regressive"
+    """It passes without the change and fails with it."""
+    abstain = "abstain"
+    """There is none, or it could not be run both ways."""
+
+
+class Witness(Struct, frozen=True):
+    """What the new and changed tests of a candidate witness together."""
+
+    kind: WitnessKind
+    tests: tuple[str, ...] = ()
+    """The first few of that kind."""
+    count: int = 0
+    """How many of that kind there are."""
+
+
 class Evidence(Struct, frozen=True, gc=False):
     """What ganger observed itself about one candidate."""
 
@@ -373,6 +424,18 @@ class Evidence(Struct, frozen=True, gc=False):
     """Whether ganger committed changes that the worker had left uncommitted."""
     checks: tuple[CheckResult, ...] = ()
     took_ms: int = 0
+    item: ItemId = ItemId("")
+    verifier: str = ""
+    """Hash of what verified it: the base's protected files, our recorders, the checks' commands; empty: none ran."""
+    tier: str = ""
+    """How the checks were contained."""
+    faults: tuple[str, ...] = ()
+    """What is wrong with the change itself, whatever the checks say, a line each."""
+    base_checks: tuple[CheckResult, ...] = ()
+    """The same checks on the candidate with the base's tests; empty when it has those anyway."""
+    weakened: tuple[Weakened, ...] = ()
+    witness: Witness | None = None
+    """None where nobody asked for one."""
 
 
 class VerdictKind(StrEnum):
@@ -432,8 +495,12 @@ class QuestionKind(StrEnum):
     """A worker cannot go on without an answer."""
     dirty_target = "dirty_target"
     """The target branch is checked out with uncommitted changes: a landing waits."""
+    red_target = "red_target"
+    """The target branch fails checks by itself: nothing lands until it is good again."""
     approve_landing = "approve_landing"
     """Landings wait for a person (`landing.mode = "ask"`)."""
+    weakened = "weakened"
+    """A candidate is good but for tests that it weakens (`verify.weakened = "inbox"`)."""
     trust = "trust"
     """Something about the fleet itself needs a person."""
 
@@ -482,7 +549,7 @@ class RefusalCode(StrEnum):
     permit = "permit"
     """The start permit does not fit: another repository, another base, or too late."""
     predicate = "predicate"
-    """A configured predicate said no, or could not be asked."""
+    """A configured program (a predicate, a scorer, the driver) said no, or could not be asked."""
     config = "config"
     """The configuration has no such lane, kind or agent."""
     forbidden = "forbidden"

@@ -34,6 +34,8 @@ class Policy(Struct, frozen=True, dict=True):
     """Between the polite and the forced stop of a worker."""
     train_max: int = 8
     """Most candidates tested together."""
+    train_parallel: int = 2
+    """Most tests of trains, and of what became of them, at once."""
     flaky_retries: int = 1
     """How often a check that failed on a train is run again on the same tree."""
     landing_mode: str = "auto"
@@ -42,6 +44,12 @@ class Policy(Struct, frozen=True, dict=True):
     """Most ready items looked at in one tick; the others wait for the next."""
     effects_max: int = 4
     """Most candidates and trains checked at once."""
+    weakened: str = "refuse"
+    """What becomes of a candidate that weakens tests: `refuse`, `inbox` (a person is asked), or `allow`."""
+    witness: str = "never"
+    """Which items need a witness besides those that say so: `never`, `fixes` (those of kind `fixer`), or `always`."""
+    claims: str = "flag"
+    """What becomes of a candidate whose commits claim what they do not do: `flag` (it is shown), or `refuse`."""
     paths: PathRules = PathRules()
     repo: str = ""
     """Identity of the repository; a start permit for another one is refused. Empty: not checked."""

@@ -123,15 +123,18 @@ def decide_schedule(state: State, command: cmd.SetSchedule, now_ms: int) -> Deci
 
 
 def decide_firing(state: State, command: cmd.RecordFiring, now_ms: int) -> Decided:
-    """Take note that a schedule's plan was read; times that were missed meanwhile are skipped, not made up for."""
+    """Take note that a schedule's plan was read; times that were missed meanwhile are skipped, not made up for.
+
+    Each time is used up once, and only by a reading that was begun for it: one that a person set meanwhile stands.
+    """
     schedule = state.schedules.get(command.name)
-    if schedule is None or schedule.next_ms > now_ms:
+    if schedule is None or schedule.next_ms != command.due_ms or command.due_ms > now_ms:
         return ()
     next_ms = 0
     if schedule.every_ms:
         missed = (now_ms - schedule.next_ms) // schedule.every_ms
         next_ms = schedule.next_ms + (missed + 1) * schedule.every_ms
-    return (ev.ScheduleFired(command.name, next_ms, command.outcome),)
+    return (ev.ScheduleFired(command.name, next_ms, command.outcome, command.due_ms),)
 
 
 def decide_drop(state: State, command: cmd.DropSchedule) -> Decided:

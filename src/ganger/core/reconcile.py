@@ -30,7 +30,7 @@ from ganger.core.effects import (
 from ganger.core.facts import Run
 from ganger.core.hours import hours_open_ms
 from ganger.core.ids import RunId
-from ganger.core.landing import next_train
+from ganger.core.landing import judged, next_trials
 from ganger.core.leases import next_expiry_ms
 from ganger.core.lifecycle import is_turn_over
 from ganger.core.limits import grants_open_ms, window_refusal
@@ -116,7 +116,7 @@ def _limited(run: Run, observed: Observed) -> Iterator[Effect]:
     """Hand in the limit that a worker's provider told it of, before its end: that is then no failure."""
     limit = observed.limits.get(run.id)
     if limit is not None and run.has_worker and run.stop is None and run.repeat is None and not is_turn_over(run):
-        yield Submit(cmd.RecordLimit(run.id, run.lease.token, limit.until_ms, limit.reason))
+        yield Submit(cmd.RecordLimit(run.id, run.lease.token, limit.until_ms, limit.reason, limit.overload))
 
 
 def _spending(run: Run, observed: Observed) -> Iterator[Effect]:
@@ -187,9 +187,10 @@ def _renewals(state: State, observed: Observed, now_ms: int, policy: Policy) -> 
 def _train_effects(state: State, observed: Observed, policy: Policy) -> Iterator[Effect]:
     landing = state.landing
     if landing is None:
-        runs = next_train(state, policy)
-        if runs and observed.target:
-            yield TestTrain(runs)
+        for run in judged(state, policy):
+            yield Submit(cmd.JudgeCandidate(run.id, run.lease.token))
+        for trial in next_trials(state, policy, observed.target, observed.testing):
+            yield TestTrain(trial.runs, trial.onto, trial.again, trial.bare)
         return
     question = state.questions.get(landing.question)
     if question is None or (question.kind is QuestionKind.dirty_target and observed.target_clean):
@@ -212,7 +213,7 @@ def _times(state: State, now_ms: int) -> Iterator[Effect]:
         yield Submit(cmd.SweepLeases())
     for name, schedule in sorted(state.schedules.items()):
         if schedule.next_ms <= now_ms:
-            yield ReadPlan(name, schedule.path)
+            yield ReadPlan(name, schedule.path, schedule.next_ms)
 
 
 def _starts(state: State, observed: Observed, now_ms: int, policy: Policy, intent: Intent) -> Iterator[Effect]:

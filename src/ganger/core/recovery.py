@@ -21,6 +21,8 @@ LOSSES_MAX = 3
 """How often a run goes on after its worker vanished; then something about it kills whoever watches it."""
 LIMITS_MAX = 50
 """How often a run goes on after its provider's limit; then it is begun anew another time."""
+LIMIT_PAUSE_MIN_MS = 1_000
+"""The least between two tries of a provider that refuses, however small the back-off is set."""
 NOTE_CHARS_MAX = 4_000
 
 Decided = tuple[ev.Event, ...] | Refusal
@@ -86,28 +88,33 @@ def decide_repeat(state: State, command: cmd.RepeatTurn, now_ms: int, policy: Po
 
 
 def decide_limit(state: State, command: cmd.RecordLimit, now_ms: int, policy: Policy) -> Decided:
-    """Take note of a provider's limit, and have the run's turn done over when its window opens."""
+    """Take note of a provider's limit, and have the run's turn done over when its window opens.
+
+    A busy provider is asked again after a back-off; one that names no end of a quota ends the run, as `limited`.
+    """
     run = find_run(state, command.run, command.token)
     if isinstance(run, Refusal):
         return run
     provider = policy.provider(run.agent)
     if run.stop is not None or run.repeat is not None or is_turn_over(run) or not run.has_worker:
         return ()
-    if not command.until_ms:
+    met = run.repeats.count(Again.limited)
+    if met >= LIMITS_MAX:
+        reason = f"provider {provider} has interrupted the run {LIMITS_MAX} times"
+        return (ev.StopRequested(run.id, EndKind.limited, reason),)
+    if not command.until_ms and not command.overload:
         reason = f"provider {provider} refuses, and does not say until when: {command.reason}"
         return (
             ev.ProviderLimited(provider, now_ms + policy.breaker_ms, command.reason, run.id),
             ev.StopRequested(run.id, EndKind.limited, reason),
         )
-    if run.repeats.count(Again.limited) >= LIMITS_MAX:
-        reason = f"provider {provider} has interrupted the run {LIMITS_MAX} times"
-        return (ev.StopRequested(run.id, EndKind.limited, reason),)
     # A provider that refuses again right after the instant it named is not asked over and over.
-    met = run.repeats.count(Again.limited)
-    until_ms = max(command.until_ms, now_ms + cooldown_ms(met, policy)) if met else command.until_ms
+    tries = met + 1 if command.overload else met
+    pause_ms = max(cooldown_ms(tries, policy), LIMIT_PAUSE_MIN_MS) if tries else 0
+    until_ms = max(command.until_ms, now_ms + pause_ms) if tries else command.until_ms
     not_before_ms = resume_ms(state, run.agent, until_ms, now_ms, policy)
     return (
-        ev.ProviderLimited(provider, until_ms, command.reason, run.id),
+        ev.ProviderLimited(provider, until_ms, command.reason, run.id, command.overload),
         ev.TurnRepeated(run.id, run.turn, Again.limited, command.reason, not_before_ms),
     )
 

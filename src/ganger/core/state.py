@@ -46,7 +46,8 @@ class State:
         self.schedules: dict[str, Schedule] = dict(kept.schedules)
         self.landing = kept.landing
         self.questions_asked = kept.questions_asked
-        self.train_size = kept.train_size
+        self.search = kept.search
+        """What the train knows about the candidates that wait."""
         self.epoch = kept.epoch
         """Position at which the supervisor of the hour took over."""
         self.night_ms = kept.night_ms
@@ -91,7 +92,7 @@ class State:
             schedules=dict(self.schedules),
             landing=self.landing,
             questions_asked=self.questions_asked,
-            train_size=self.train_size,
+            search=self.search,
             epoch=self.epoch,
             night_ms=self.night_ms,
             left_in_order=self.left_in_order,

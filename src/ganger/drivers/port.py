@@ -130,6 +130,8 @@ class RateLimited(Event, frozen=True, tag="rate_limited"):
     reset_at_ms: Annotated[int, Meta(ge=0, le=1 << 53)] = 0
     """When it will not any more, milliseconds since the epoch; 0 where it does not say."""
     reason: str = ""
+    overload: bool = False
+    """Too much for it at the moment, whoever asks: tried again soon. Otherwise a quota of ours is used up."""
 
 
 class TurnEnded(Event, frozen=True, tag="turn_ended"):

@@ -17,7 +17,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Protocol
 
 import msgspec
 from msgspec import Struct
@@ -40,6 +39,7 @@ from ganger.drivers.process_table import (
     wait,
 )
 from ganger.errors import WorldFailed
+from ganger.jail.port import Confined, Jail, Reach
 
 __all__ = [
     "MARK",
@@ -75,15 +75,9 @@ NEVER_KEPT = re.compile(
 
 
 # An imported module is compiled once, a script each time it runs: that would be a fifth of the shim's start.
-_RUN_REAPER = "import sys; sys.path.append(sys.argv[1].rpartition('/')[0]); import reaper; reaper.main()"
-
-
-class Wrapper(Protocol):
-    """What is needed here of a jail (`jail.port.Jail`)."""
-
-    def wrap(self, argv: Sequence[str], *, writable: tuple[Path, ...], network: str) -> tuple[str, ...]:
-        """Return the argument list that runs `argv` confined."""
-        ...
+_RUN_REAPER = (
+    "import sys; sys.path.append(sys.argv[1].rsplit('/', 3)[0]); from ganger.jail import reaper; reaper.main()"
+)
 
 
 class ProcessSpec(Struct, frozen=True):
@@ -107,8 +101,7 @@ class ProcessSpec(Struct, frozen=True):
     """0: none."""
     output_max: int = OUTPUT_MAX
     """Bytes of output that are kept; the rest is read and dropped."""
-    writable: tuple[Path, ...] = ()
-    network: str = "open"
+    reach: Reach = Reach()
     umask: int = 0o077
     tied: bool = False
     """Stop the program when the thread that started it ends, instead of outliving it."""
@@ -138,16 +131,22 @@ class Exit(Struct, frozen=True):
     """Why the kernel would not execute it; empty when it did."""
 
 
-def start(spec: ProcessSpec, jail: Wrapper) -> WorkerId:
+def start(spec: ProcessSpec, jail: Jail) -> WorkerId:
     """Start a program under a shim of its own and return the shim's identity. It outlives this process.
 
-    WorldFailed when the program does not exist or may not be executed, or the shim cannot be started. A record of an
-    earlier end at `exit_path` is moved aside (`….old`), so that it cannot be taken for this one's.
+    WorldFailed when the program does not exist, may not be executed or is out of the jail's sight, or the shim cannot
+    be started. A record of an earlier end at `exit_path` is moved aside (`….old`), so that it cannot be taken for this
+    one's.
     """
     # The program itself must exist, not only the jail's that is started in its place.
-    _program(spec.argv, spec)
-    argv = jail.wrap(spec.argv, writable=spec.writable, network=spec.network)
-    shim_spec = _shim_spec(spec, argv, _program(argv, spec))
+    program = _program(spec.argv, spec)
+    if not jail.sees(program, spec.reach):
+        raise WorldFailed(
+            f"cannot start {spec.argv[0]}: {program} is not to be seen from inside the jail ({jail.tier})",
+            "name its folder in [jail] readable, or put the program where PATH leads",
+        )
+    confined = jail.confine(spec.argv, spec.reach)
+    shim_spec = _shim_spec(spec, confined, _program(confined.argv, spec))
     with suppress(FileNotFoundError):
         spec.exit_path.replace(spec.exit_path.with_name(spec.exit_path.name + ".old"))
     try:
@@ -163,10 +162,11 @@ def start(spec: ProcessSpec, jail: Wrapper) -> WorkerId:
     return worker
 
 
-def _shim_spec(spec: ProcessSpec, argv: tuple[str, ...], program: str) -> bytes:
+def _shim_spec(spec: ProcessSpec, confined: Confined, program: str) -> bytes:
     fields = {
         "program": program,
-        "argv": argv,
+        "argv": confined.argv,
+        "wall": msgspec.to_builtins(confined.wall),
         "env": spec.env | {MARK: spec.marker},
         "cwd": str(spec.cwd),
         "stdin_path": None if spec.stdin_path is None else str(spec.stdin_path),
@@ -251,10 +251,8 @@ def run_check(
     cwd: Path,
     timeout_ms: int,
     output_path: Path,
-    jail: Wrapper,
-    *,
-    writable: tuple[Path, ...] = (),
-    network: str = "open",
+    jail: Jail,
+    reach: Reach | None = None,
 ) -> Exit:
     """Run a program to its end, or to its time limit, and leave nothing of it running.
 
@@ -272,8 +270,7 @@ def run_check(
         marker=marker,
         grace_ms=0,
         timeout_ms=timeout_ms,
-        writable=writable,
-        network=network,
+        reach=reach or Reach(),
         # A check must see the permissions that it would see in a person's shell.
         umask=0o022,
         tied=True,

@@ -10,7 +10,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ganger.errors import WorldFailed
@@ -69,6 +69,42 @@ def open_regular(at: int, name: Name) -> int:
         os.close(descriptor)
         raise OSError("not a regular file")
     return descriptor
+
+
+def open_up(root: Path) -> bool:
+    """Let their owner, who is us, read all directories and regular files below `root`; whether any could not before.
+
+    Nothing is followed out of it, and what belongs to somebody else stays as it is.
+    """
+    changed = False
+    waiting: list[tuple[str, ...]] = [()]
+    while waiting:
+        parts = waiting.pop()
+        with suppress(OSError), directory(root.parent, (root.name, *parts[:-1]) if parts else ()) as above:
+            name = parts[-1] if parts else root.name
+            changed |= _granted(above, name)
+            with directory(above, (name,)) as at:
+                for entry in names(at):
+                    mode = os.lstat(entry, dir_fd=at).st_mode
+                    if stat.S_ISDIR(mode):
+                        waiting.append((*parts, entry))
+                    elif stat.S_ISREG(mode):
+                        changed |= _granted(at, entry)
+    return changed
+
+
+def _granted(at: int, name: str) -> bool:
+    """Give the owner of a file or directory the right to read it (and to search it) if it was taken away."""
+    handle = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=at)
+    try:
+        mode = os.fstat(handle).st_mode
+        needed = stat.S_IRWXU if stat.S_ISDIR(mode) else stat.S_IRUSR
+        if mode & needed == needed or stat.S_ISLNK(mode):
+            return False
+        Path(f"/proc/self/fd/{handle}").chmod(stat.S_IMODE(mode) | needed)
+        return True
+    finally:
+        os.close(handle)
 
 
 def read_file(root: int | Path, parts: Sequence[Name], bytes_max: int) -> bytes | None:

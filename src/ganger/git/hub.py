@@ -21,8 +21,9 @@ from ganger.git import trash
 from ganger.git.beneath import blame_it
 from ganger.git.command import Git, oid
 from ganger.git.founding import COMPLETE, TRUSTED, borrows, fix_config, found_hub, move_aside
+from ganger.git.ref_files import read_ref
 from ganger.git.refs import TARGET, checked_ref, train_ref
-from ganger.git.repository import Repository, read_ref, target_tip
+from ganger.git.repository import Repository, target_tip
 
 STALE_LOCK_S = 600
 PACKS_MAX = 64

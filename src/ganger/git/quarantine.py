@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from ganger.git.beneath import TooLarge, blame_it, copy_file, directory, names, 
 from ganger.git.command import Git, oid
 from ganger.git.founding import BENIGN
 from ganger.git.hub import Hub
+from ganger.git.snapshot import commit_tree
 
 BYTES_MAX = 4 << 30
 FILES_MAX = 500_000
@@ -30,6 +31,8 @@ _LOOSE = re.compile(r"[0-9a-f]{38}(?:[0-9a-f]{24})?")
 _PACK = re.compile(r"pack-[0-9a-f]{40}(?:[0-9a-f]{24})?\.(?:pack|idx)")
 _OID = re.compile(r"\b[0-9a-f]{40}(?:[0-9a-f]{24})?\b")
 _SYMREF_DEPTH_MAX = 5
+_INDEX_BYTES_MAX = 256 << 20
+_SIDES = {b"1": b"~base", b"2": b"~ours", b"3": b"~theirs"}
 
 
 @dataclass
@@ -99,6 +102,63 @@ def carry_each(hub: Hub, workspace: Path, wanted: Mapping[str, Commit]) -> tuple
         return tuple(whole)
 
 
+def carry_index(
+    hub: Hub, workspace: Path, parent: Commit, message: str, named: Callable[[Commit], str]
+) -> dict[str, Commit]:
+    """Bring what is staged in a workspace into the hub, as a commit on `parent` under the ref that `named` gives it.
+
+    Nothing when the same is in `parent`, or the index cannot be read or names what is not there. Of a path with a
+    conflict each side is a file: `path~base`, `path~ours`, `path~theirs`. GitFailed when the hub fails.
+    """
+    with hub.scratch() as scratch:
+        index = scratch / "index"
+        if not _copied_index(workspace, index):
+            return {}
+        compared = hub.git.with_index(index, scratch).call("diff-index", "--cached", "--quiet", oid(parent), "--")
+        if compared.code != 1:
+            return {}
+        source = _quarantined(hub, workspace, scratch / "carried.git")
+        empty = scratch / "no-files"
+        empty.mkdir()
+        tree = _staged_tree(Git(source).with_index(index, empty))
+        if tree is None:
+            return {}
+        when_s = int(hub.git.text("log", "-1", "--no-show-signature", "--format=%ct", oid(parent)))
+        commit = commit_tree(Git(source), tree, (parent,), message, when_s)
+        wanted = {named(commit): commit}
+        try:
+            _fetch(hub, source, wanted)
+        except GitFailed:
+            if _whole(hub, source, wanted):
+                raise
+            return {}
+        return wanted
+
+
+def _copied_index(workspace: Path, into: Path) -> bool:
+    try:
+        with directory(workspace, (".git",)) as at:
+            copy_file(at, "index", into, _INDEX_BYTES_MAX)
+    except OSError as error:
+        blame_it(error)
+        return False
+    return True
+
+
+def _staged_tree(git: Git) -> Commit | None:
+    """Write the tree of an index; None when it names objects that are not there, or cannot be read."""
+    listed = git.call("ls-files", "-u", "-z")
+    entries = [entry.partition(b"\t") for entry in listed.stdout.split(b"\0") if entry]
+    lines = [b"0 " + b"0" * len(about.split(b" ")[1]) + b"\t" + path + b"\0" for about, _, path in entries]
+    for about, _, path in entries:
+        mode, found, stage = about.split(b" ")
+        lines.append(mode + b" " + found + b"\t" + path + _SIDES[stage] + b"\0")
+    if lines and git.call("update-index", "-z", "--index-info", stdin=b"".join(lines)).code != 0:
+        return None
+    written = git.call("write-tree")
+    return Commit(written.stdout.decode("ascii").strip()) if written.code == 0 else None
+
+
 def _whole(hub: Hub, source: Path, wanted: Mapping[str, Commit]) -> dict[str, Commit]:
     """Leave out the commits that lack an object or need a faulty one; nothing is written to find that out.
 
@@ -147,7 +207,7 @@ def _quarantined(hub: Hub, workspace: Path, making: Path) -> Path:
     (making / "objects" / "pack").mkdir()
     (making / "objects" / "info" / "alternates").write_bytes(os.fsencode(hub.objects) + b"\n")
     (making / "HEAD").write_text("ref: refs/carried/0\n")
-    (making / "config").write_text(_config(hub))
+    (making / "config").write_text(format_config(hub))
     budget = _Budget(BYTES_MAX, FILES_MAX)
     try:
         with directory(workspace, (".git", "objects")) as objects:
@@ -182,8 +242,8 @@ def _copy_one(at: int, entry: str, into: Path, budget: _Budget) -> None:
         blame_it(error)
 
 
-def _config(hub: Hub) -> str:
-    """What a quarantine needs to know: the format of the hub's objects, and the faults that the hub lets pass."""
+def format_config(hub: Hub) -> str:
+    """What a bare repository of ours needs to know: the format of objects, and the faults that the hub lets pass."""
     sha256 = "sha256" in (hub.path / "config").read_text()
     extensions = "[extensions]\n\tobjectFormat = sha256\n" if sha256 else ""
     benign = "".join(f"\t{name} = ignore\n" for name in BENIGN)

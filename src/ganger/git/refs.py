@@ -4,6 +4,8 @@ target               copy of the user's target branch
 candidate/<run>      what a run handed in
 looked-at/<run>      what a run had when it was asked whether it can go on
 keep/<run>/…         what was salvaged of a run
+seed/<commit>        uncommitted work of the user's that runs begin with
+seeded/<run>         where a run began that was given such work
 train/<commit>       combined commits under test
 landing              the commit on its way into the user's repository
 """
@@ -35,6 +37,17 @@ def keep_prefix(run: RunId) -> str:
     """Name the folder of refs that hold what was salvaged of a run."""
     assert is_run_id(run), run
     return f"refs/ganger/keep/{run}/"
+
+
+def seed_ref(commit: Commit) -> str:
+    """Name the ref that holds uncommitted work of the user's that runs begin with."""
+    return f"refs/ganger/seed/{commit}"
+
+
+def seeded_ref(run: RunId) -> str:
+    """Name the ref that holds the commit at which a run began, where that is not its base."""
+    assert is_run_id(run), run
+    return f"refs/ganger/seeded/{run}"
 
 
 def train_ref(commit: Commit) -> str:

@@ -7,12 +7,13 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from ganger.core.ids import Commit, is_commit
+from ganger.core.ids import Commit
 from ganger.core.patterns import PathRules
 from ganger.errors import RepositoryError
 from ganger.git.changes import path_text
 from ganger.git.command import UserGit
 from ganger.git.naming import repo_id
+from ganger.git.ref_files import read_ref
 
 DEFAULT_IDENTITY = ("ganger", "ganger@localhost")
 BRANCH_CHARS_MAX = 200
@@ -118,35 +119,6 @@ def target_tip(repo: Repository, branch: str) -> Commit | None:
         if found is not None:
             return found or None
     return repo.git.rev_parse(f"{ref}^{{commit}}")
-
-
-def read_ref(git_dir: Path, ref: str) -> Commit | None:
-    """Read a ref from the files of a repository with files as refs.
-
-    `Commit("")` when there is no such ref; None when only git can tell (a symbolic ref, or content not understood).
-    """
-    try:
-        text = (git_dir / ref).read_bytes().decode("ascii", "replace").strip()
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-        return _packed_ref(git_dir, ref)
-    except OSError:
-        return None
-    return Commit(text) if is_commit(text) else None
-
-
-def _packed_ref(git_dir: Path, ref: str) -> Commit | None:
-    """Find a ref in `packed-refs`; git replaces that file as a whole, so one read sees one state."""
-    try:
-        packed = (git_dir / "packed-refs").read_bytes()
-    except FileNotFoundError:
-        return Commit("")
-    except OSError:
-        return None
-    at = packed.find(b" " + os.fsencode(ref) + b"\n")
-    if at < 0:
-        return Commit("")
-    text = packed[packed.rfind(b"\n", 0, at) + 1 : at].decode("ascii", "replace")
-    return Commit(text) if is_commit(text) else None
 
 
 def checked_out_at(repo: Repository, branch: str) -> Path | None:

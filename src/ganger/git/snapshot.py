@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 import stat
+import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ganger.core.ids import Commit
 from ganger.errors import GitFailed
-from ganger.git.beneath import TooLarge, blame_it, copy_file, directory, names
+from ganger.git.beneath import TooLarge, blame_it, copy_file, directory, names, open_up
 from ganger.git.changes import path_text
 from ganger.git.command import Git, oid
 from ganger.git.hub import Hub
@@ -49,22 +50,67 @@ def snapshot(
     `parent` itself when nothing differs. An embedded repository is taken as plain files; a submodule stays the commit
     it was, unless `whole` asks for its files too. What cannot be taken is named in `Left-Out:` lines of the message:
     unreadable or special files, names that git forbids (`.git`), files over 256 MiB, what exceeds 2 GiB in all.
+    With `whole`, what its owner may not read is made readable first, and a work tree that git cannot list is walked.
     Author and committer are ganger; the time is `when_s`, or that of `parent`, so the same content is the same commit.
     GitFailed when the work tree cannot be listed, or the hub not be written; WorldFailed when there is no room.
     """
     with hub.scratch() as scratch:
-        stage = scratch / "stage"
-        stage.mkdir()
         hub.git.with_index(scratch / "index", path).run("read-tree", oid(parent))
-        found = _Found()
-        listed = _listing(hub, scratch, path, parent, whole, found)
-        for raw in sorted(set(listed)):
-            _take(path, raw, stage, found)
+        stage, found = _gathered(hub, scratch, path, parent, whole)
+        if whole and found.left_out and open_up(path):
+            stage, found = _gathered(hub, scratch, path, parent, whole)
         if not found.staged and not found.removed:
             return parent
         git = hub.git.with_index(scratch / "index", stage)
         _update(git, scratch, stage, found, len(parent))
         return _commit(git, parent, message, found.left_out, when_s)
+
+
+def _gathered(hub: Hub, scratch: Path, path: Path, parent: Commit, whole: bool) -> tuple[Path, _Found]:
+    """Copy what differs from the parent into a new stage; returns the stage, and what was found."""
+    stage = Path(tempfile.mkdtemp(prefix="stage-", dir=scratch))
+    found = _Found()
+    try:
+        listed = _listing(hub, scratch, path, parent, whole, found)
+    except GitFailed as failed:
+        # Below zero: the child was killed or had no time, which says nothing of the work tree.
+        if not whole or failed.argv[:1] != ("ls-files",) or failed.code < 0:
+            raise
+        found = _Found()
+        listed = [*_walked(path, failed, found), *_paths_of(hub, parent)]
+    for raw in sorted(set(listed)):
+        _take(path, raw, stage, found)
+    return stage, found
+
+
+def _walked(path: Path, failed: GitFailed, found: _Found) -> list[bytes]:
+    """List all files and links below a work tree that git cannot list, ignored ones too, but nothing in a `.git`.
+
+    The error itself when not even the top can be opened.
+    """
+    listed: list[bytes] = []
+    waiting: list[tuple[bytes, ...]] = [()]
+    while waiting:
+        parts = waiting.pop()
+        try:
+            with directory(path, parts) as at:
+                for name in map(os.fsencode, names(at)):
+                    if name == b".git":
+                        continue
+                    if stat.S_ISDIR(os.lstat(name, dir_fd=at).st_mode):
+                        waiting.append((*parts, name))
+                    else:
+                        listed.append(b"/".join((*parts, name)))
+        except OSError as error:
+            blame_it(error)
+            if not parts:
+                raise failed from error
+            found.leave(b"/".join(parts), str(error.strerror))
+    return listed
+
+
+def _paths_of(hub: Hub, parent: Commit) -> list[bytes]:
+    return hub.git.run("ls-tree", "-r", "-z", "--name-only", oid(parent)).split(b"\0")[:-1]
 
 
 def _listing(hub: Hub, scratch: Path, path: Path, parent: Commit, whole: bool, found: _Found) -> list[bytes]:

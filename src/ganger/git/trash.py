@@ -39,7 +39,7 @@ def to_trash(state_dir: Path, path: Path, now_ms: int) -> Path:
             name = _free_name(sink, wanted)
             os.rename(parts[-1], name, src_dir_fd=source, dst_dir_fd=sink)
     except FileNotFoundError:
-        return _newest(trash, parts[-1][:_NAME_MAX]) or trash / wanted
+        return next(reversed(in_trash(state_dir, parts[-1])), trash / wanted)
     except OSError as error:
         raise WorldFailed(f"cannot move {path} to the trash: {error}") from error
     return trash / name
@@ -49,15 +49,30 @@ def prune(state_dir: Path, older_than_ms: int, now_ms: int) -> tuple[Path, ...]:
     """Remove trash entries that were put there `older_than_ms` or longer ago; return those that are gone.
 
     What cannot be removed (a mount, somebody else's files) stays and is tried again the next time. Names that
-    `to_trash` did not make are left alone.
+    `to_trash` did not make are left alone. WorldFailed when the trash is a link.
     """
     trash = state_dir / TRASH
+    if trash.is_symlink():
+        raise WorldFailed(f"{trash} is no directory of its own: nothing was removed", "see who put a link there")
     if not trash.is_dir():
         return ()
     with directory(state_dir, (TRASH,)) as at:
         stamped = [(_stamp(name), name) for name in sorted(names(at))]
         due = [name for stamp, name in stamped if stamp is not None and stamp + older_than_ms <= now_ms]
         return tuple(trash / name for name in due if _remove(at, name))
+
+
+def in_trash(state_dir: Path, name: str) -> tuple[Path, ...]:
+    """List the trash entries of things that were called `name`, the oldest first."""
+    trash = state_dir / TRASH
+    found = [(_stamp(entry.name), entry) for entry in (trash.iterdir() if trash.is_dir() else ())]
+    stamped = [(stamp, entry) for stamp, entry in found if stamp is not None]
+    return tuple(entry for _, entry in sorted(stamped) if _called(entry.name) == name[:_NAME_MAX])
+
+
+def _called(entry: str) -> str:
+    """The name that something had before it came into the trash."""
+    return entry.partition("-")[2].partition("~")[0]
 
 
 def discard_scratch(state_dir: Path, path: Path) -> None:
@@ -91,12 +106,6 @@ def _parts_below(root: Path, path: Path) -> tuple[str, ...]:
 def _stamp(name: str) -> int | None:
     digits = name.partition("-")[0]
     return int(digits) if digits.isascii() and digits.isdigit() else None
-
-
-def _newest(trash: Path, name: str) -> Path | None:
-    found = [(_stamp(entry.name), entry) for entry in trash.iterdir() if entry.name.partition("-")[2] == name]
-    stamped = [(stamp, entry) for stamp, entry in found if stamp is not None]
-    return max(stamped)[1] if stamped else None
 
 
 def _free_name(at: int, wanted: str) -> str:

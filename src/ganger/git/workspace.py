@@ -15,10 +15,10 @@ from pathlib import Path
 from ganger.core.ids import Commit, RunId, is_run_id
 from ganger.errors import GitFailed, WorldFailed
 from ganger.git import trash
-from ganger.git.beneath import directory
+from ganger.git.beneath import directory, open_up
 from ganger.git.command import Git, oid
 from ganger.git.hub import Hub
-from ganger.git.quarantine import all_refs, carry, carry_each, workspace_ref
+from ganger.git.quarantine import all_refs, carry, carry_each, carry_index, workspace_ref
 from ganger.git.refs import TARGET, candidate_ref, keep_prefix
 from ganger.git.snapshot import snapshot
 
@@ -119,17 +119,21 @@ def keep(hub: Hub, path: Path, run: RunId) -> tuple[str, ...]:
     """Salvage a workspace into refs below `refs/ganger/keep/<run>/`; return those that hold it, each read back.
 
     `head` is the run's branch, `checked-out` what HEAD names if that is something else, `other-<n>` further branches
-    and stashes, `tree` a commit of the files as they lie there. A ref that names something else already is not touched:
-    the new one gets a number (`tree-2`). Of a broken workspace as much is kept as can be read, `()` when it is gone.
-    GitFailed when the hub itself fails.
+    and stashes, `index` a commit of what was staged if that is not what was committed, `tree` a commit of the files as
+    they lie there. A ref that names something else already is not touched: the new one gets a number (`tree-2`). Of a
+    broken workspace as much is kept as can be read, `()` when it is gone. GitFailed when the hub itself fails, or
+    nobody can say which files there are: then it is not kept, and must stay.
     """
     if not path.is_dir() or path.is_symlink():
         return ()
+    if not is_readable(path):
+        open_up(path)
     have = hub.refs(keep_prefix(run))
     wanted = _to_keep(path, run, have)
     fresh = {ref: commit for ref, commit in wanted.items() if ref not in have}
     made = set(carry_each(hub, path, fresh)) if fresh else set()
     kept = {ref: commit for ref, commit in wanted.items() if ref in have or ref in made}
+    kept |= _keep_index(hub, path, run, have, kept)
     kept |= _keep_files(hub, path, run, have, kept)
     _verify(hub, run, kept)
     return tuple(kept)
@@ -149,23 +153,32 @@ def _to_keep(path: Path, run: RunId, have: Mapping[str, Commit]) -> dict[str, Co
     return wanted
 
 
+def _keep_index(
+    hub: Hub, path: Path, run: RunId, have: Mapping[str, Commit], kept: Mapping[str, Commit]
+) -> dict[str, Commit]:
+    def named(commit: Commit) -> str:
+        return _free_ref(f"{keep_prefix(run)}index", commit, {**have, **kept})
+
+    checked_out = next((commit for ref, commit in kept.items() if "/checked-out" in ref), None)
+    parent = checked_out or _parent(hub, run, kept)
+    return carry_index(hub, path, parent, f"Index of {run} as it was left", named)
+
+
 def _keep_files(
     hub: Hub, path: Path, run: RunId, have: Mapping[str, Commit], kept: Mapping[str, Commit]
 ) -> dict[str, Commit]:
-    prefix = keep_prefix(run)
-    parent = next(iter(kept.values()), None) or hub.ref(candidate_ref(run)) or hub.ref(TARGET)
-    assert parent is not None, "the hub has lost its target"
-    try:
-        commit = snapshot(hub, path, parent, f"Files of {run} as they were left", whole=True)
-    except GitFailed as failed:
-        # The list of files comes from the workspace, which may be broken; all later steps are the hub's own.
-        if failed.argv[:1] != ("ls-files",):
-            raise
-        return {}
-    ref = _free_ref(prefix + "tree", commit, {**have, **kept})
+    commit = snapshot(hub, path, _parent(hub, run, kept), f"Files of {run} as they were left", whole=True)
+    ref = _free_ref(f"{keep_prefix(run)}tree", commit, {**have, **kept})
     if ref not in have:
         hub.set_ref(ref, commit)
     return {ref: commit}
+
+
+def _parent(hub: Hub, run: RunId, kept: Mapping[str, Commit]) -> Commit:
+    """Return the commit that what was not committed is put on."""
+    parent = next(iter(kept.values()), None) or hub.ref(candidate_ref(run)) or hub.ref(TARGET)
+    assert parent is not None, "the hub has lost its target"
+    return parent
 
 
 def _free_ref(wanted: str, commit: Commit, taken: Mapping[str, Commit]) -> str:

@@ -1,7 +1,7 @@
 """The parent of one worker or check: starts it, keeps its output, and leaves no descendant of it behind.
 
-Run as `python -I -S -X utf8 reaper.py < SPEC`, one process for each program, so that it outlives the supervisor. The
-spec is a JSON object on standard input (an unnamed file: it holds the program's environment); its fields are those
+Run as `python -I -S -X utf8 -c … reaper.py < SPEC`, one process for each program, so that it outlives the supervisor.
+The spec is a JSON object on standard input (an unnamed file: it holds the program's environment); its fields are those
 that `drivers.process` writes. How it ended is told in `exit_path`, a JSON object that appears as a whole; its fields
 are those of `drivers.process.Exit`.
 
@@ -9,7 +9,8 @@ SIGTERM asks for an end with the grace of the spec, SIGINT for one at once. Only
 of it: the start of every worker waits for these imports.
 
 Being a subreaper, it inherits every descendant whose own parent is gone, whatever session it moved to. So "no child
-left" means "no descendant left", and killing children again and again ends any tree.
+left" means "no descendant left", and killing children again and again ends any tree. Behind bubblewrap there is a
+process namespace too: its first process takes all others along, unseen by us.
 """
 
 # Importing pathlib would take longer than everything else here.
@@ -17,7 +18,7 @@ left" means "no descendant left", and killing children again and again ends any 
 
 from __future__ import annotations
 
-import ctypes
+import fcntl
 import json
 import os
 import resource
@@ -25,6 +26,8 @@ import select
 import signal
 import sys
 import time
+
+from ganger.jail import kernel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,7 +43,11 @@ PEELS_MAX = 64
 DRAIN_MAX_S = 1.0
 CHUNK = 1 << 18
 NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-LIBC = ctypes.CDLL(None, use_errno=True)
+LIBC = kernel.LIBC
+SIGNALLED = 128
+"""What bubblewrap adds to the number of the signal that ended a program, to exit with that."""
+F_ADD_SEALS, SEALED = 1033, 0b1111
+STDIN_BYTES_MAX = 1 << 28
 
 
 def main() -> None:
@@ -71,6 +78,10 @@ class Reaper:
         self.exit_path: str = spec["exit_path"]
         self.grace_ms: int = spec["grace_ms"]
         self.umask: int = spec["umask"]
+        self.wall: dict[str, Any] = spec["wall"]
+        self.bwrap: bool = self.wall.get("bwrap", False)
+        self.first = 0
+        """Number of the first process of bubblewrap's namespace."""
         self.parent: int = spec["parent"]
         """The process whose death is a request to stop; 0: outlive everybody."""
         self.keep_errors: bool = spec["keep_errors"]
@@ -92,28 +103,33 @@ class Reaper:
         """Start the program; False, with `fault` set, when the kernel will not execute it."""
         self.wakeup = _wakeup_pipe()
         fault_read, fault_write = os.pipe()
+        door = Door() if self.bwrap else None
         shim = os.getpid()
         self.child = os.fork()
         if self.child == 0:
-            self._become_program(shim, fault_write)
+            self._become_program(shim, fault_write, door)
         os.close(fault_write)
+        if door is not None:
+            self.first = door.open(self.wall.get("limits", {}))
         self.fault = _read_all(fault_read).decode(errors="replace")
         os.close(fault_read)
         self.output.close_writer()
         return not self.fault
 
-    def _become_program(self, shim: int, fault_write: int) -> None:
+    def _become_program(self, shim: int, fault_write: int, door: Door | None) -> None:
         """In the child: turn into the program, or tell the parent why not. Never returns."""
         try:
             os.setsid()
             _die_with(shim, signal.SIGKILL)
-            os.dup2(os.open(self.stdin_path, os.O_RDONLY), 0)
+            os.dup2(_copied(self.stdin_path), 0)
             os.dup2(self.output.writer, 1)
             os.dup2(self.output.writer if self.keep_errors else os.open(os.devnull, os.O_WRONLY), 2)
             _reset_signals()
             os.umask(self.umask)
             os.chdir(self.cwd)
-            os.execve(self.program, self.argv, self.env)  # noqa: S606 - that is the purpose
+            argv = self.argv if door is None else door.hand_over(self.argv, self.wall.get("filter", ""))
+            kernel.become(self.wall)
+            os.execve(self.program, argv, self.env)  # noqa: S606 - that is the purpose
         except BaseException as error:
             os.write(fault_write, str(error).encode(errors="replace"))
         finally:
@@ -156,6 +172,9 @@ class Reaper:
         """Ask the whole tree politely, once; what lives after the grace will be killed."""
         if self.kill_at == float("inf") and grace_ms:
             for process in self.descendants():
+                # Bubblewrap itself would take the others along without a grace.
+                if self.bwrap and process.pid in (self.child, self.first):
+                    continue
                 # A stopped process hears SIGTERM only when it is continued.
                 _kill(process.pid, signal.SIGTERM)
                 _kill(process.pid, signal.SIGCONT)
@@ -180,6 +199,11 @@ class Reaper:
         """Kill every descendant, in rounds, until there is none or `KILL_MAX_S` is over."""
         until = time.monotonic() + KILL_MAX_S
         self.reap()
+        if self.bwrap:
+            # Its end makes the first process of its namespace our child, and the end of that one is everybody's.
+            if self.status is None:
+                _kill(self.child, signal.SIGKILL)
+            self.peel()
         while not self.childless and time.monotonic() < until:
             tree = self.freeze()
             self.killed.update(tree)
@@ -250,6 +274,8 @@ class Reaper:
     def write_exit(self) -> None:
         """Tell how it ended, durably and in one step."""
         ended = None if self.status is None or self.fault else os.waitstatus_to_exitcode(self.status)
+        if self.bwrap and ended is not None and ended - SIGNALLED in signal.valid_signals():
+            ended = SIGNALLED - ended
         text = json.dumps(
             {
                 "code": ended if ended is not None and ended >= 0 else None,
@@ -260,7 +286,7 @@ class Reaper:
                 "ended_ms": _now_ms(),
                 "cpu_ms": int(self.cpu_s * 1000),
                 "max_rss_kib": self.rss_max if LINUX else self.rss_max // 1024,
-                "survivors_killed": len(self.killed - {self.child}),
+                "survivors_killed": len(self.killed - {self.child, self.first}),
                 "output_dropped": self.output.dropped,
                 "left": 0 if self.childless else max(1, len(self.descendants())),
                 "fault": self.fault,
@@ -272,6 +298,48 @@ class Reaper:
         os.fsync(fd)
         os.close(fd)
         os.rename(part, self.exit_path)
+
+
+class Door:
+    """How bubblewrap is told what has no room in its arguments, and what it tells of the namespace it made."""
+
+    def __init__(self) -> None:
+        self.told, self._tell = os.pipe()
+        self._wait, self.go = os.pipe()
+
+    def hand_over(self, argv: list[str], call_filter: str) -> list[str]:
+        """In the child: leave open what bubblewrap reads; returns its arguments with their numbers."""
+        options = ["--info-fd", str(self._tell), "--block-fd", str(self._wait)]
+        kept = [self._tell, self._wait]
+        if call_filter:
+            reader, writer = os.pipe()
+            os.write(writer, bytes.fromhex(call_filter))
+            os.close(writer)
+            options += ["--seccomp", str(reader)]
+            kept.append(reader)
+        for fd in kept:
+            os.set_inheritable(fd, True)
+        return [argv[0], *options, *argv[1:]]
+
+    def open(self, limits: dict[str, int]) -> int:
+        """Limit the processes of the namespace once it is there and let the program begin; its first process.
+
+        Within the namespace its own processes are counted; set any earlier, the limit would hold for all of the user's.
+        0 when there is none: bubblewrap has failed, and what it printed says why.
+        """
+        os.close(self._tell)
+        os.close(self._wait)
+        try:
+            first = int(json.loads(_read_all(self.told) or b"{}").get("child-pid", 0))
+            if first and "RLIMIT_NPROC" in limits:
+                kernel.limit(first, "RLIMIT_NPROC", limits["RLIMIT_NPROC"])
+            if first:
+                os.write(self.go, b"1")
+        except (OSError, ValueError):
+            first = 0
+        os.close(self.told)
+        os.close(self.go)
+        return first
 
 
 class Output:
@@ -390,6 +458,20 @@ def _kill(pid: int, number: int) -> None:
         os.kill(pid, number)
     except (ProcessLookupError, PermissionError):
         return
+
+
+def _copied(path: str) -> int:
+    """Open a copy of a file that nobody can change: with the file itself a program would hold a part of the world."""
+    source = os.open(path, os.O_RDONLY)
+    if not LINUX or path == os.devnull:
+        return source
+    copy = os.memfd_create("stdin", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    while os.sendfile(copy, source, None, STDIN_BYTES_MAX):
+        pass
+    os.close(source)
+    os.lseek(copy, 0, os.SEEK_SET)
+    fcntl.fcntl(copy, F_ADD_SEALS, SEALED)
+    return copy
 
 
 def _read_all(fd: int) -> bytes:

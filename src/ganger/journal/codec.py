@@ -25,7 +25,7 @@ from ganger.errors import JournalCorrupt
 
 GENESIS = bytes(32)
 """The hash that the first entry follows."""
-SNAPSHOT_VERSION = 2
+SNAPSHOT_VERSION = 3
 """Raised whenever a stored state can no longer be read as one; older snapshots are then ignored, never misread."""
 
 Body: TypeAlias = dict[str, Any]

@@ -73,6 +73,12 @@ def mentioned_in(entry: ev.Entry) -> tuple[str, ...]:
             names = (event.commit,)
         case ev.TrainTested():
             names = (*event.runs, *(run for run, _ in event.conflicts), event.commit)
+        case ev.PairFound():
+            names = (event.other, event.commit)
+        case ev.CandidateProbed():
+            names = (event.onto,)
+        case ev.TargetFoundRed():
+            names = (event.commit,)
         case ev.LandingStarted():
             names = (*event.runs, event.new)
         case ev.LandingAbandoned():

@@ -13,12 +13,14 @@ from typing import Any, NamedTuple, TypeVar
 
 import apsw
 
-from ganger.errors import StateDirError
+from ganger.errors import JournalBusy, StateDirError
 
-SCHEMA = 2
+SCHEMA = 3
 """The schema these queries are written for; held equal to `journal.schema.VERSION` by a test."""
 READ_AT_ONCE = 500
 """Positions in one statement."""
+BUSY_MS = 10_000
+"""How long to wait for a program that keeps the journal to itself."""
 
 
 class ItemRow(NamedTuple):
@@ -363,11 +365,30 @@ class Reader:
 
     def _open(self) -> tuple[apsw.Connection, int]:
         try:
-            db = apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READONLY)
-            db.set_busy_timeout(10_000)
-            return db, int(db.pragma("user_version"))
+            return _connected(str(self.path), apsw.SQLITE_OPEN_READONLY)
+        except apsw.BusyError as error:
+            raise JournalBusy(self.path) from error
+        except (apsw.ReadOnlyError, apsw.CantOpenError) as error:
+            return self._open_at_rest(error)
         except apsw.Error as error:
             raise StateDirError(f"{self.path} cannot be read: {error}", "check its owner and mode") from error
+
+    def _open_at_rest(self, why: apsw.Error) -> tuple[apsw.Connection, int]:
+        """Open a journal that lies where this process may not write, as SQLite does beside one that grows.
+
+        That is possible while everything is in the file itself; what stands in SQLite's log would be passed over.
+        """
+        log = self.path.with_name(self.path.name + "-wal")
+        try:
+            if not log.exists() or not log.stat().st_size:
+                place = f"{self.path.absolute().as_uri()}?immutable=1"
+                return _connected(place, apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
+        except (apsw.Error, OSError) as error:
+            raise StateDirError(f"{self.path} cannot be read: {error}", "check its owner and mode") from error
+        raise StateDirError(
+            f"{self.path} cannot be read where nothing may be written, its newest entries are in {log.name}: {why}",
+            "make the folder writable, or copy all of it and read the copy with --state-dir COPY",
+        ) from why
 
     def close(self) -> None:
         """Close the file."""
@@ -393,6 +414,8 @@ class Reader:
     def _rows(self, sql: str, *values: apsw.SQLiteValue) -> list[tuple[Any, ...]]:
         try:
             return self.db.execute(sql, values).fetchall()
+        except apsw.BusyError as error:
+            raise JournalBusy(self.path) from error
         except apsw.Error as error:
             raise StateDirError(
                 f"{self.path} cannot be read: {error}", "ganger journal verify says what is damaged"
@@ -462,6 +485,10 @@ class Reader:
     def schedules(self) -> list[ScheduleRow]:
         """The schedules that are still in force, the next to fire first."""
         return self._all(ScheduleRow, "WHERE dropped_ms=0 ORDER BY next_ms, name")
+
+    def schedules_over(self) -> list[ScheduleRow]:
+        """The schedules that have fired for the last time, the newest first, ten at most."""
+        return self._all(ScheduleRow, "WHERE dropped_ms>0 AND next_ms=0 ORDER BY fired_ms DESC, name LIMIT 10")
 
     def item(self, item: str) -> ItemRow | None:
         """One item."""
@@ -638,6 +665,13 @@ class Reader:
             prefix + "g",
         )
         return [str(found) for (found,) in rows]
+
+
+def _connected(place: str, flags: int) -> tuple[apsw.Connection, int]:
+    """Open a database; returns it with its schema's number."""
+    db = apsw.Connection(place, flags=flags)
+    db.set_busy_timeout(BUSY_MS)
+    return db, int(db.pragma("user_version"))
 
 
 def _bring_up_to_date(path: Path) -> None:

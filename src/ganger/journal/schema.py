@@ -23,6 +23,7 @@ MIGRATIONS: tuple[str, ...] = (
     """
     CREATE INDEX entries_at_ms ON entries (at_ms);
     """,
+    "",
 )
 """What makes an empty file a journal of today. Raise the number, if need be by an empty text, with every change of what
 is stored: of the projections below, and of the fields of events; an older ganger then refuses the file."""

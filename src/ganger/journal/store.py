@@ -26,7 +26,7 @@ from ganger.core.evolve import evolve
 from ganger.core.ids import Seq
 from ganger.core.patterns import PathRules
 from ganger.core.state import State
-from ganger.errors import JournalCorrupt, JournalFailed, StateDirError
+from ganger.errors import JournalBusy, JournalCorrupt, JournalFailed, StateDirError
 from ganger.journal import codec, schema
 from ganger.journal.clock import StoreClock, wall_ms
 from ganger.journal.projections import project, subject_of
@@ -34,6 +34,7 @@ from ganger.journal.projections import project, subject_of
 SNAPSHOT_EVERY = 2_000
 """Entries between two stored states: what opening the journal has to fold at most, with a margin of one batch."""
 READ_AT_ONCE = 1_000
+WRITABLE = "check owner and mode of the folder and its files; a copy of all of it can be read with --state-dir COPY"
 
 
 EntryRow: TypeAlias = tuple[int, int, str, bytes, int, bytes]
@@ -85,6 +86,8 @@ def reading(path: Path, seq: int) -> Iterator[None]:
         yield
     except (apsw.CorruptError, apsw.NotADBError, UnicodeDecodeError) as error:
         raise JournalCorrupt(f"{path} is damaged: {error}", seq, "ganger journal verify says where") from error
+    except apsw.BusyError as error:
+        raise JournalBusy(path) from error
     except apsw.Error as error:
         raise JournalFailed(
             f"{path} cannot be read: {error}", "check the disk; what was acknowledged is safe"
@@ -129,7 +132,7 @@ class Store:
         self.db = _open(path)
         self._clock = StoreClock(clock)
         self._rules = rules or PathRules()
-        self._gate = os.open(_mark_of(path), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._gate = _open_mark(path)
         self._state: State | None = None
         self._hash = codec.GENESIS
         self._snapshot_seq = 0
@@ -172,8 +175,7 @@ class Store:
         self._check_alive()
         fcntl.flock(self._gate, fcntl.LOCK_EX)
         try:
-            with self._failing("begin"):
-                self.db.execute("BEGIN IMMEDIATE")
+            self._begin()
             try:
                 state = self.catch_up()
                 before = state.seq
@@ -191,6 +193,14 @@ class Store:
                 self._store_snapshot(state)
         finally:
             fcntl.flock(self._gate, fcntl.LOCK_UN)
+
+    def _begin(self) -> None:
+        """Begin to write; JournalBusy, and no harm done, when a program that is not ganger keeps us out."""
+        with self._failing("begin"):
+            try:
+                self.db.execute("BEGIN IMMEDIATE")
+            except apsw.BusyError as error:
+                raise JournalBusy(self.path) from error
 
     def append(self, event: Event, actor: str, now_ms: int, key: str) -> Entry:
         """Insert one entry into the open transaction; for `Writing` only."""
@@ -319,6 +329,13 @@ def _as_failure(error: Exception, path: Path, what: str) -> JournalFailed:
     return JournalFailed(f"{path}: {what} failed: {error}", "check the disk; what was acknowledged is safe")
 
 
+def _open_mark(path: Path) -> int:
+    try:
+        return os.open(_mark_of(path), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StateDirError(f"{_mark_of(path)} cannot be written: {error.strerror}", WRITABLE) from error
+
+
 def _open(path: Path) -> apsw.Connection:
     """Open or create a journal file with the settings durability rests on."""
     try:
@@ -335,7 +352,9 @@ def _open(path: Path) -> apsw.Connection:
     except apsw.NotADBError as error:
         raise StateDirError(f"{path} is not a journal", "move it away, or use another --state-dir") from error
     except (apsw.CantOpenError, apsw.ReadOnlyError, apsw.PermissionsError) as error:
-        raise StateDirError(f"{path} cannot be opened for writing: {error}", "check its owner and mode") from error
+        raise StateDirError(f"{path} cannot be opened for writing: {error}", WRITABLE) from error
+    except apsw.BusyError as error:
+        raise JournalBusy(path) from error
     except apsw.FullError as error:
         raise StateDirError(f"{path}: the disk is full", "free some space") from error
     except apsw.IOError as error:

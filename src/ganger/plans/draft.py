@@ -13,7 +13,7 @@ from ganger.plans.wording import listed, shown
 
 T = TypeVar("T")
 
-NOT_IN_FORCE = frozenset({"witness", "review"})
+NOT_IN_FORCE = frozenset({"review"})
 """Promised for plans, but nothing acts on them in this version: an error, so that nobody relies on them."""
 
 

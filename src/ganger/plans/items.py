@@ -20,10 +20,10 @@ from ganger.plans.port import Fault, Faults, Known, Plan, PlanItem, Severity
 from ganger.plans.values import HOUR_MS, SECOND_MS, USD_MICROS, Unfit, usd_text
 from ganger.plans.wording import listed, shown
 
-PLAN_FIELDS = ("id", "title", "checks")
+PLAN_FIELDS = ("id", "title", "checks", "target")
 ITEM_FIELDS = (
     *("id", "title", "brief", "acceptance", "not_in_scope", "scope", "lane", "large", "after", "checks", "kind"),
-    *("agent", "priority", "hold", "rung", "mode", "budget"),
+    *("agent", "priority", "hold", "rung", "mode", "budget", "target", "witness", "tests", "changes"),
 )
 BUDGET_FIELDS = ("usd_max", "tokens_max", "attempts_max", "wall_max", "silence_max")
 
@@ -67,6 +67,7 @@ def build(draft: Draft, known: Known, faults: Faults) -> Made:
     head.refuse_unknown(PLAN_FIELDS)
     plan_id = PlanId(head.required("id", values.name, "", 'as in id = "auth"'))
     title = head.take("title", values.title, str(plan_id))
+    _refuse_other_target(head, known)
     checks = ChecksReader(known, faults, draft.is_tracker)
     checks.default = checks.read(draft.plan, "plan") if "checks" in draft.plan.fields else None
     if not draft.items and not draft.is_tracker:
@@ -128,11 +129,24 @@ def _item(number: int, table: Table, plan: PlanId, checks: ChecksReader, known: 
         rung=take.take("rung", rung, known.rung),
         mode=LeaseMode(take.take("mode", values.choice(*LeaseMode), LeaseMode.exclusive.value)),
         hold=take.take("hold", _hold, None),
+        witness=take.take("witness", values.flag, False),
+        tests=take.take("tests", values.choice("kept", "may_change"), "kept"),
+        changes=take.take("changes", values.choice("behaviour", "words"), "behaviour"),
         lane=lane.name if lane else "",
         **_limits(take, known),
     )
     take.take("large", values.flag, False)
+    _refuse_other_target(take, known)
     return PlanItem(spec, _brief(take), table.line)
+
+
+def _refuse_other_target(take: Fields, known: Known) -> None:
+    """Refuse what is meant for another branch than the one that this fleet's landings move."""
+    wanted = take.take("target", values.text, "")
+    if wanted and known.target and wanted != known.target:
+        message = f"{take.where}: `target` is {shown(wanted)}, and this fleet lands on {shown(known.target)}"
+        hint = "a fleet has one target: say --target, or give that branch a fleet of its own with --state-dir"
+        take.faults.error(take.table.fields["target"].line, message, hint)
 
 
 def _brief(take: Fields) -> str:

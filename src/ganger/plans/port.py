@@ -118,6 +118,8 @@ class Known(Struct, frozen=True):
     """What a whole night may spend, to warn of items that could never spend what they may."""
     lanes: Mapping[str, Lane] = {}
     """The lanes of ganger.toml by name."""
+    target: str = ""
+    """The branch that landings move; empty: whatever a plan says of it is taken."""
     contract: Contract = Contract.off
     rules: PathRules = PathRules()
     tracked_paths: Callable[[], Iterable[str]] | None = None

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ganger.core.model import CheckState, EndKind, Liveness, Report, ReportKind, Rung
-from ganger.core.verdict import check_fault
 from ganger.report.attempts import said, turn_source, what_changed
+from ganger.report.blame import blamed
 from ganger.report.facts import CITED_MAX, Facts, RunFacts, TrainFacts, TurnFacts
 from ganger.report.shape import Anomaly, AnomalyKind
 from ganger.report.wording import count, duration, named, sentence
@@ -15,7 +15,7 @@ from ganger.report.wording import count, duration, named, sentence
 def anomalies(facts: Facts) -> tuple[Anomaly, ...]:
     """Everything a person should know before the rest."""
     recent = [run for run in facts.runs.values() if facts.is_recent(run)]
-    found = [*_supervisors(facts), *_trains(facts), *_forbidden(facts), *_pruned_unseen(facts)]
+    found = [*_supervisors(facts), *blamed(facts), *_trains(facts), *_forbidden(facts), *_pruned_unseen(facts)]
     for run in recent:
         found += [*_ended(facts, run), *_repeated(facts, run), *_spinning(facts, run)]
         for turn in run.turns:
@@ -121,7 +121,6 @@ def _pruned_unseen(facts: Facts) -> Iterator[Anomaly]:
 
 
 def _trains(facts: Facts) -> Iterator[Anomaly]:
-    yield from _failed_batches(facts)
     for train in facts.trains:
         row = train.row
         source = facts.train_source(train)
@@ -136,44 +135,9 @@ def _trains(facts: Facts) -> Iterator[Anomaly]:
             yield _moved(facts, train)
 
 
-def _failed_batches(facts: Facts) -> Iterator[Anomaly]:
-    """Batches that failed, each told together with the halves that were tried because of it."""
-    failed = [train for train in facts.trains if train.runs and not train.row.passed]
-    told: set[int] = set()
-    for train in failed:
-        row = train.row
-        if row.seq in told:
-            continue
-        halves = [other for other in failed if other.row.seq > row.seq and set(other.runs) <= set(train.runs)]
-        told.update(half.row.seq for half in halves)
-        source = facts.cite(
-            (row.seq, *(half.row.seq for half in halves)), "", row.new, row.seq, facts.seen(train.checks)
-        )
-        text = f"{_failure(train)} {_guilty_text(facts, train, halves)}"
-        yield Anomaly(AnomalyKind.train_failed, f"train #{row.seq}", text, "", row.at_ms, source)
-
-
 def _moved(facts: Facts, train: TrainFacts) -> Anomaly:
     row = train.row
     seqs = [row.seq, *[seq for seq in facts.positions.abandoned if seq > row.seq][:1]]
     text = f"Tested, but not landed: {row.reason}; {count(len(train.runs), 'candidate')} had to be tested again."
     source = facts.cite(seqs, commit=row.new, train=row.seq, checks=facts.seen(train.checks))
     return Anomaly(AnomalyKind.target_moved, f"train #{row.seq}", text, "", row.at_ms, source)
-
-
-def _failure(train: TrainFacts) -> str:
-    faults = [check_fault(check) for check in train.checks if check.state is not CheckState.passed]
-    who = f"{named(train.runs)} together" if len(train.runs) > 1 else f"{train.runs[0]} on top of the target"
-    return f"{who} failed: {named(faults) or 'no check passed'}."
-
-
-def _guilty_text(facts: Facts, train: TrainFacts, halves: list[TrainFacts]) -> str:
-    """Who made a batch fail: the candidates that later failed on top of the target by themselves."""
-    if len(train.runs) == 1:
-        return f"{train.runs[0]} passed by itself, so it does not go together with what had landed before."
-    guilty = list(dict.fromkeys(half.runs[0] for half in halves if len(half.runs) == 1))
-    if guilty:
-        return f"Halving the batch found {named(guilty)}."
-    if all(run in facts.runs and facts.runs[run].row.landed for run in train.runs):
-        return "All of them landed in smaller batches: the failure did not come back."
-    return "Who is to blame is not settled."

@@ -127,7 +127,7 @@ def found(turn: TurnFacts) -> str:
     changed = what_changed(turn.evidence)
     rung = turn.verdict.rung.label
     if turn.accepted:
-        return f"accepted as {rung}: {changed}{_checks_text(turn.evidence)}"
+        return f"accepted as {rung}: {changed}{_checks_text(turn.evidence)}{_witness_text(turn.evidence)}"
     return f"{turn.verdict.kind.value} (reached {rung}): {reasons}" if reasons else f"{turn.verdict.kind.value}"
 
 
@@ -139,4 +139,10 @@ def what_changed(evidence: Evidence) -> str:
 
 def _checks_text(evidence: Evidence) -> str:
     passed = [check.name for check in evidence.checks if check.state is CheckState.passed]
-    return f", passed {named(passed)}" if passed else ", without any check"
+    tier = f" in {evidence.tier}" if evidence.tier else ""
+    return f", passed {named(passed)}{tier}" if passed else ", without any check"
+
+
+def _witness_text(evidence: Evidence) -> str:
+    """What its new tests witness; empty where nobody asked."""
+    return f", new tests: {evidence.witness.kind.value}" if evidence.witness is not None else ""

@@ -12,6 +12,7 @@ from ganger.report.numbers import numbers, refused, spent, trains_seen, turns_se
 from ganger.report.sections import Sections
 from ganger.report.shape import Numbers, ReportData
 from ganger.report.wording import count
+from ganger.service import containment
 
 
 def collect(reader: Reader, state_dir: Path, since_ms: int = 0, now_ms: int = 0) -> ReportData:
@@ -50,6 +51,7 @@ def _collect(facts: Facts) -> ReportData:
         spent=times,
         refused=waits,
         entries=facts.cited(),
+        containment=held.line if (held := containment.kept(facts.state_dir)) is not None else "",
     )
 
 

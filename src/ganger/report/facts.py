@@ -8,8 +8,10 @@ from pathlib import Path, PurePosixPath
 import msgspec
 from msgspec import Struct
 
+from ganger.core.events import Entry
 from ganger.core.landing import REJECT
 from ganger.core.model import CheckResult, CheckState, Evidence, ItemSpec, Report, Verdict, VerdictKind
+from ganger.journal.codec import decode
 from ganger.journal.queries import (
     ItemRow,
     PlanRow,
@@ -37,6 +39,7 @@ _CITED = (
     *("EvidenceRecorded", "VerdictGiven", "StopRequested", "RunEnded", "RunLanded", "LandingAbandoned"),
     *("RunFlagged", "UsageRecorded"),
 )
+_TRIED = ("CandidateProbed", "PairFound", "TargetFoundRed")
 CITED_MAX = 5
 """Entries named for an aggregate; the others are found by their type."""
 
@@ -129,11 +132,13 @@ class Facts:
         self.runs_of: dict[str, list[RunFacts]] = {}
         for run in self.runs.values():
             self.runs_of.setdefault(run.row.item, []).append(run)
+        self.last_seq = reader.last_seq()
         self.trains: list[TrainFacts] = [_train(row) for row in reader.trains(since_ms)]
+        self.tried: tuple[Entry, ...] = self._read_tried()
+        """What the train found of single candidates and of the target itself, in order."""
         self.waits: list[WaitRow] = reader.waits(since_ms=since_ms)
         self.last_waits: dict[str, WaitRow] = {wait.item: wait for wait in self.waits}
         self.supervisors: list[SupervisorRow] = reader.supervisors(since_ms)
-        self.last_seq = reader.last_seq()
         self.first_seq = self._first_seq(since_ms)
         tokens = [run.row.token for run in self.runs.values()]
         asked_ms = min([since_ms, *(question.asked_ms for question in self.open_questions)])
@@ -142,6 +147,13 @@ class Facts:
 
     def _first_seq(self, since_ms: int) -> int:
         return self.reader.first_seq(since_ms) or self.last_seq
+
+    def _read_tried(self) -> tuple[Entry, ...]:
+        marks = self.reader.marks_of(_TRIED, self._first_seq(self.since_ms) - 1)
+        seqs = {mark.seq for mark in marks}
+        rows = (row for run in sorted({mark.subject for mark in marks}) for row in self.reader.entries_about(run))
+        found = {row.seq: row for row in rows if row.seq in seqs}
+        return tuple(decode(row.seq, row.at_ms, row.actor, row.body, row.crc) for _, row in sorted(found.items()))
 
     def _read_runs(self) -> dict[str, RunFacts]:
         """The runs of the report's time, and all of items whose fate it tells; in the order they were granted."""

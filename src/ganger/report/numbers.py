@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from functools import reduce
 
+from ganger.core.events import CandidateProbed
 from ganger.core.model import RefusalCode, Usage
 from ganger.report.attempts import turn_seen
 from ganger.report.facts import CITED_MAX, Facts, RunFacts, TrainFacts
@@ -35,7 +36,7 @@ def numbers(
     from_ms, to_ms = _night(facts, turns, trains)
     work_ms = sum(turn.ended_ms - max(turn.started_ms, from_ms) for turn in turns)
     checking_ms = sum(turn.checking_ms[1] - turn.checking_ms[0] for turn in turns)
-    checking_ms += sum(train.row.took_ms for train in facts.trains)
+    checking_ms += sum(train.row.took_ms for train in facts.trains) + sum(probe.took_ms for probe in _probes(facts))
     peak, paused_ms = workers_peak(turns), _paused_ms(turns, trains)
     checks, tests = _executed(facts)
     return Numbers(
@@ -169,6 +170,7 @@ def _executed(facts: Facts) -> tuple[int, int]:
     checks = tests = 0
     evidence = [turn.evidence for run in facts.runs.values() if facts.is_recent(run) for turn in run.turns]
     lists = [found.checks for found in evidence if found is not None] + [train.checks for train in facts.trains]
+    lists += [probe.checks for probe in _probes(facts)]
     for check in (check for found in lists for check in found):
         if check.log in logs:
             continue
@@ -177,6 +179,11 @@ def _executed(facts: Facts) -> tuple[int, int]:
         checks += 1
         tests += check.executed or 0
     return checks, tests
+
+
+def _probes(facts: Facts) -> list[CandidateProbed]:
+    """The tests of single candidates that the train had made."""
+    return [entry.event for entry in facts.tried if isinstance(entry.event, CandidateProbed)]
 
 
 def spent(facts: Facts) -> tuple[Spent, ...]:

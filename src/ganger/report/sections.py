@@ -7,7 +7,7 @@ import msgspec
 from ganger.core.landing import APPROVE
 from ganger.core.model import QuestionKind
 from ganger.journal.queries import ItemRow, QuestionRow
-from ganger.report.attempts import attempts_of
+from ganger.report.attempts import attempts_of, turn_source
 from ganger.report.facts import Facts, RunFacts, TrainFacts
 from ganger.report.open_items import still_open
 from ganger.report.shape import Blocked, Finished, GivenUp, ItemRef, Landed, Ready, Source, StillOpen
@@ -114,6 +114,7 @@ class Sections:
     def _blocked(self, question: QuestionRow) -> Blocked:
         facts = self._facts
         item: ItemRef | None = facts.item_ref(question.item) if question.item else None
+        by_worker = question.kind == QuestionKind.worker
         return Blocked(
             question=question.id,
             item=item,
@@ -123,8 +124,19 @@ class Sections:
             do=answer_commands(question),
             asked_ms=question.asked_ms,
             held_up=facts.held_up(question.item) if question.item else (),
-            source=facts.cite(facts.positions.last(question.run or question.id, "QuestionAsked"), question.run),
+            source=self._question_source(question),
+            by=question.run if by_worker else "ganger",
         )
+
+    def _question_source(self, question: QuestionRow) -> Source:
+        """A question rests on its entry; one about weakened tests also on what was found in that candidate."""
+        facts = self._facts
+        seqs = facts.positions.last(question.run or question.id, "QuestionAsked")
+        run = facts.runs.get(question.run)
+        if question.kind != QuestionKind.weakened or run is None or run.last_turn is None:
+            return facts.cite(seqs, question.run)
+        found = turn_source(facts, run.last_turn)
+        return facts.cite((*seqs, *found.seqs), question.run, question.subject, checks=found.checks)
 
     def _given_up(self, row: ItemRow) -> GivenUp:
         facts = self._facts

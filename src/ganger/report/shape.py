@@ -147,6 +147,8 @@ class Blocked(Struct, frozen=True, gc=False):
     held_up: tuple[str, ...]
     """Items that cannot start before this one has landed."""
     source: Source
+    by: str
+    """The run that asks; `ganger` where it asks itself."""
 
 
 class GivenUp(Struct, frozen=True, gc=False):
@@ -199,11 +201,13 @@ class AnomalyKind(StrEnum):
     """What is out of the ordinary, gravest first; the value is the heading."""
 
     supervisor_died = "The supervisor was killed"
+    target_red = "The target fails by itself"
     target_moved = "Somebody else moved the target"
     said_done = "Said done, but was not"
     out_of_scope = "Edits outside the scope"
     forbidden = "Workers that asked for what is not theirs"
     train_failed = "Good alone, not together"
+    pair = "Two that do not go together"
     conflict = "Did not merge"
     worker_died = "Workers that crashed, vanished or never started"
     worker_silent = "Workers that stalled or ran out of time"
@@ -219,7 +223,7 @@ class Anomaly(Struct, frozen=True, gc=False):
 
     kind: AnomalyKind
     subject: str
-    """Run, train, supervisor or `prune`."""
+    """Run, train, supervisor, `target` or `prune`."""
     text: str
     said: str
     at_ms: int
@@ -343,3 +347,5 @@ class ReportData(Struct, frozen=True, gc=False):
     refused: tuple[Refused, ...]
     entries: tuple[EntrySeen, ...]
     """Every entry that a `Source` names, in order."""
+    containment: str = ""
+    """What kept workers and checks from the rest of the machine; empty when nothing is known of it."""

@@ -43,6 +43,8 @@ def render_text(data: ReportData, width: int = 80, zone: tzinfo | None = None, *
     """
     page = _Page(max(width, WIDTH_MIN), Clock(data.now_ms, data.numbers.wall_ms, zone), colour)
     page.heading(data.headline)
+    if data.containment:
+        page.line(f"Containment: {data.containment}", indent=0)
     numbers = data.numbers
     page.line(
         f"{page.clock.date(numbers.from_ms)} to {page.clock(numbers.to_ms)} ({page.clock.offset()}),"
@@ -211,7 +213,7 @@ def _blocked(page: _Page, one: Blocked) -> None:
     page.line(f"{one.question}: {_title(one.item) if one.item is not None else 'the fleet'}", 2, 2)
     page.line(f"“{one.text}” {evidence(one.source)}", 4)
     if one.recommend:
-        page.line(f"it recommends: {one.recommend}", 4)
+        page.line(f"{'ganger' if one.by == 'ganger' else 'it'} recommends: {one.recommend}", 4)
     if one.risk:
         page.line(f"risk it names: {one.risk}", 4)
     _held_up(page, one.held_up)

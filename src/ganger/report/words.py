@@ -85,7 +85,9 @@ def _fleet(event: ev.Event) -> str:
         case ev.SupervisorStopped():
             return f"supervisor {event.pid} left: {event.reason}"
         case ev.TrainTested():
-            left_out = f"; {named([run for run, _ in event.conflicts])} left out" if event.conflicts else ""
+            apart = [run for run, _ in (*event.conflicts, *event.waits)]
+            left_out = f"; {named(apart)} left out" if apart else ""
+            left_out += "; flaky: " + named([one.name for one in event.checks if one.flaky]) if _is_flaky(event) else ""
             how = "passed" if event.passed else "failed"
             return f"train of {named(event.runs) or 'nothing'} {how}: {event.commit[:12]} on {event.old[:12]}{left_out}"
         case ev.LandingStarted():
@@ -139,6 +141,13 @@ def _run(event: ev.Event) -> str:
             if event.verdict.kind is VerdictKind.accepted:
                 return f"{event.run} accepted: {event.verdict.rung.label}"
             return f"{event.run} {event.verdict.kind.value}: {'; '.join(event.verdict.reasons)}"
+        case ev.CandidateProbed():
+            what = f"{event.onto[:12]} without {event.run}" if event.bare else f"{event.run} on {event.onto[:12]}"
+            return f"{what} {'passed' if event.passed else 'failed'}{' when run again: flaky' * _is_flaky(event)}"
+        case ev.PairFound():
+            return f"{event.run} and {event.other} pass each without the other, and fail together"
+        case ev.TargetFoundRed():
+            return f"the target fails by itself at {event.commit[:12]}, found by the checks of {event.run}"
         case ev.RunLanded():
             return f"{event.run} landed as {event.commit[:12]}"
         case ev.StopRequested():
@@ -146,6 +155,11 @@ def _run(event: ev.Event) -> str:
         case _:
             assert isinstance(event, ev.RunEnded)
             return f"{event.run} ended {event.end.value}: {event.reason}"
+
+
+def _is_flaky(event: ev.TrainTested | ev.CandidateProbed) -> bool:
+    """Whether a check failed at first and passed when it was run again."""
+    return any(result.flaky for result in event.checks)
 
 
 def _forced(by: str) -> str:

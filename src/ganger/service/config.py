@@ -22,12 +22,40 @@
     [predicates.freeze]          # may refuse a run, by its exit status, and nothing else
     run = "scripts/may-start"
     timeout = "2s"
+    [scorers.imports]            # may find two disjoint scopes too close, and nothing else
+    run = "scripts/coupling"
+    threshold = 0.5              # from this score on, of 0 to 1
     [verify]
     rung = "checked"             # what an item must reach before it may land: committed | in-scope | checked
     protected = ["scripts/ci/**"]  # added to the built-in list
     contract = "advised"         # off | advised | required: an item must say enough and not want too much
+    weakened = "refuse"          # refuse | inbox | allow: what becomes of a candidate that weakens tests
+    witness = "never"            # never | fixes | always: whose new tests must fail without the change
+    claims = "flag"              # flag | refuse: a "fix" that touches only documentation, an empty commit
+    [ci]
+    source = "github"            # none | github | file | command, or what a package offers
+    repo = "owner/name"          # of github; so is token_env, the variable with the token
+    required = true              # an item is done only when CI is green on the commit that landed it
+    [jail]
+    tier_min = "T1"              # refuse to work with less; "T0" accepts no containment at all
+    mechanism = "auto"           # auto | bubblewrap | landlock | none
+    network = "open"             # of workers: open | none
+    checks_network = "none"      # of checks: a loopback of their own
+    readable = ["/srv/fixtures"]  # shown to workers and checks, besides the system and the tools on PATH
+    writable = []                # what workers may write besides their own
+    limits = { processes_max = 4096, memory_mib_max = 8192, files_max = 1024, cpu_max = "1h", file_mib_max = 1024 }
+    [workspace]
+    setup = "npm ci"             # fills the linked folders once, for a cache; without any, runs in each workspace
+    setup_key = ["package-lock.json"]  # files on which that cache depends
+    setup_timeout = "10m"
+    linked = ["node_modules"]    # ignored folders that workspaces get by links: of the cache, or of your checkout
+    ports = 2                    # free ports of each workspace: GANGER_PORT_0 and so on
+    env = { STAGE = "night" }    # what workers find in their environment besides
+    [kinds.reviewer]
+    writes = "none"              # its workspace is read-only; network and limits as in [jail]
     [landing]
     train_max = 8                # candidates tested together
+    parallel = 2                 # tests of trains at once
     flaky_retries = 1
     mode = "auto"                # auto | ask
     [agents.fixer]
@@ -55,6 +83,8 @@
     [loop]
     planner = "fixer"            # the agent that is asked for new items when nothing is left
     replans_max = 3
+    driver = "scripts/drive"     # a program that is asked before anything is granted, and may hold it back
+    driver_timeout = "2s"
 
 The environment (`GANGER_FLEET_WORKERS_MAX=2`) and flags set single values too, but no named tables and no lists.
 """
@@ -79,12 +109,15 @@ from ganger.plans.port import Contract, Known
 from ganger.plans.values import DAY_MS, HOUR_MS, SECOND_MS, Unfit, duration, flag, integer
 from ganger.plans.wording import shown
 from ganger.service import dead_settings, tables
+from ganger.service.ci_settings import CiSettings, read_ci
+from ganger.service.containment import Containment, read_jail
 from ganger.service.layers import Key, Layer, Layers, Setting
 from ganger.service.protected import PROTECTED, started_files
-from ganger.service.tables import Agent, Predicate
+from ganger.service.provisioning import Provisioning, read_workspace
+from ganger.service.tables import Agent, Driver, Predicate, Scorer
 
 CONFIG_NAME = "ganger.toml"
-NOT_IN_FORCE: frozenset[Key] = frozenset({("jail",), ("verify", "witness")})
+NOT_IN_FORCE: frozenset[Key] = frozenset()
 """Promised keys that nothing acts on in this version: errors, so that nobody relies on them."""
 _WINDOW = re.compile(r"([0-9]{1,2}):([0-9]{2})-([0-9]{1,2}):([0-9]{2})")
 _DAY_MIN = 24 * 60
@@ -107,12 +140,19 @@ class Config(Struct, frozen=True):
     kinds: tuple[Kind, ...]
     checks: Mapping[str, Check]
     predicates: tuple[Predicate, ...]
+    scorers: tuple[Scorer, ...]
+    driver: Driver | None
+    """The external reconcile step; None: there is none."""
     agents: Mapping[str, Agent]
     rung: Rung
     protected: tuple[str, ...]
-    """Patterns: the built-in list, the configured ones, and the scripts that checks and predicates start."""
+    """Patterns: the built-in list, the configured ones, and the scripts that checks, predicates and the like start."""
     contract: Contract
+    weakened: str
+    witness: str
+    claims: str
     train_max: int
+    train_parallel: int
     flaky_retries: int
     landing_mode: str
     attempts_max: int
@@ -135,6 +175,9 @@ class Config(Struct, frozen=True):
     stagger_ms: int
     planner: str
     replans_max: int
+    jail: Containment
+    ci: CiSettings
+    workspace: Provisioning
     repo_top: Path
     search_path: str
     """Where programs are looked for: the `PATH` of the environment, absolute entries only."""
@@ -188,8 +231,12 @@ class Config(Struct, frozen=True):
             linger_ms=self.linger_ms,
             stop_grace_ms=self.stop_grace_ms,
             train_max=self.train_max,
+            train_parallel=self.train_parallel,
             flaky_retries=self.flaky_retries,
             landing_mode=self.landing_mode,
+            weakened=self.weakened,
+            witness=self.witness,
+            claims=self.claims,
             paths=rules,
             repo=repo,
             lanes=self.lanes,
@@ -217,6 +264,7 @@ class Config(Struct, frozen=True):
         rules: PathRules,
         tracked_paths: Callable[[], Iterable[str]] | None = None,
         other_items: Mapping[ItemId, PlanId] | None = None,
+        target: str = "",
     ) -> Known:
         """Say what a plan may refer to."""
         return Known(
@@ -231,6 +279,7 @@ class Config(Struct, frozen=True):
             budget=self.item_budget,
             fleet_budget=self.fleet_budget,
             lanes={lane.name: lane for lane in self.lanes},
+            target=target,
             contract=self.contract,
             rules=rules,
             tracked_paths=tracked_paths,
@@ -271,12 +320,24 @@ def user_config_path(environ: Mapping[str, str]) -> Path | None:
     return Path(base) / "ganger" / "config.toml" if base else None
 
 
+def ask_for_all(layers: Layers) -> None:
+    """Ask for every setting there is, as loading does: then `layers` knows them all."""
+    _take_all(layers, Path(), "")
+
+
 def _take_all(layers: Layers, repo_top: Path, search_path: str) -> Config:
     take = layers.take
     checks, predicates = tables.read_checks(layers), tables.read_predicates(layers)
+    scorers, driver = tables.read_scorers(layers), tables.read_driver(layers)
+    ci = read_ci(layers)
     lanes = tables.read_lanes(layers)
     extra = layers.take_from_files(("verify", "protected"), tables.patterns) or ()
     commands = [*(check.argv for check in checks.values()), *(one.argv for one in predicates)]
+    commands += [one.argv for one in scorers]
+    commands += [driver.argv] if driver is not None else []
+    commands += [ci.argv] if ci.argv else []
+    workspace = read_workspace(layers)
+    commands += [workspace.setup] if workspace.setup else []
     return Config(
         target=take(("fleet", "target"), _branch, ""),
         workers_max=take(("fleet", "workers_max"), integer(*tables.WORKERS), min(_cores(), tables.WORKERS[1])),
@@ -290,11 +351,17 @@ def _take_all(layers: Layers, repo_top: Path, search_path: str) -> Config:
         kinds=tables.read_kinds(layers),
         checks=checks,
         predicates=predicates,
+        scorers=scorers,
+        driver=driver,
         agents=tables.read_agents(layers),
         rung=take(("verify", "rung"), rung, Rung.checked.label),
         protected=tuple(dict.fromkeys((*PROTECTED, *extra, *started_files(commands, repo_top)))),
         contract=Contract(take(("verify", "contract"), values.choice(*Contract), Contract.advised.value)),
+        weakened=take(("verify", "weakened"), values.choice("refuse", "inbox", "allow"), "refuse"),
+        witness=take(("verify", "witness"), values.choice("never", "fixes", "always"), "never"),
+        claims=take(("verify", "claims"), values.choice("flag", "refuse"), "flag"),
         train_max=take(("landing", "train_max"), integer(1, 100), 8),
+        train_parallel=take(("landing", "parallel"), integer(1, 16), 2),
         flaky_retries=take(("landing", "flaky_retries"), integer(0, 10), 1),
         landing_mode=take(("landing", "mode"), values.choice("auto", "ask"), "auto"),
         attempts_max=take(("budget", "item", "attempts_max"), integer(*ATTEMPTS), 3),
@@ -316,6 +383,9 @@ def _take_all(layers: Layers, repo_top: Path, search_path: str) -> Config:
         stagger_ms=take(("recovery", "stagger"), duration(0, HOUR_MS), "20s"),
         planner=take(("loop", "planner"), _agent_or_none, ""),
         replans_max=take(("loop", "replans_max"), integer(1, 100), 3),
+        jail=read_jail(layers),
+        ci=ci,
+        workspace=workspace,
         repo_top=repo_top,
         search_path=search_path,
         settings=layers.effective(),

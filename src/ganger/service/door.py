@@ -26,6 +26,7 @@ from ganger.errors import GangerError, StateDirError
 from ganger.journal.store import Store
 from ganger.service import place
 from ganger.service.fleet import Accepted, Fleet, Reply
+from ganger.service.worker_door import Listener
 
 SOCKET_NAME = "ganger.sock"
 POLICY = "policy.json"
@@ -204,6 +205,8 @@ def submit(state_dir: Path, command: Command, actor: str) -> Reply:
     policy = kept_policy(state_dir)
     fleet = Fleet(Store(state_dir / place.JOURNAL, policy.paths), policy)
     try:
+        # A person may answer a question that a worker asked while no supervisor listened.
+        Listener(state_dir, fleet).take_in_all()
         return fleet.submit(command, actor, key)
     finally:
         fleet.close()

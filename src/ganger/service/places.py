@@ -29,6 +29,10 @@ class Places:
         """Brief, output, identity and exit record of one worker process."""
         return self.run(run) / f"turn-{turn}"
 
+    def door(self, run: str) -> Path:
+        """Where the workers of a run speak: its socket, and what they left when nobody listened."""
+        return self.run(run) / "door"
+
     def brief(self, run: str, turn: int) -> Path:
         """What the worker of a turn was told."""
         return self.turn(run, turn) / f"brief.{turn}.md"

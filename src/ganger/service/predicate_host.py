@@ -1,7 +1,8 @@
-"""The process of one predicate that a package offers: `python -P -m ganger.service.predicate_host MODULE:NAME FOLDER`.
+"""The process of one function that a package offers: `python -P -m ganger.service.predicate_host MODULE:NAME FOLDER`.
 
-What it offers is a function of the question (`service.predicates.Question`, as plain values) that returns the reason
-for a refusal, or None. Whatever else comes of it, an exception above all, is an exit status that refuses.
+A predicate is a function of the question (`service.predicates.Question`, as plain values) that returns the reason for
+a refusal, or None. With a third argument, `value`, it is a scorer or a driver, which returns its answer, as plain
+values too. Whatever else comes of it, an exception above all, is an exit status that refuses.
 """
 
 from __future__ import annotations
@@ -12,21 +13,26 @@ import sys
 from contextlib import redirect_stdout
 
 NO_OBJECTION, OBJECTION, BROKEN = 0, 1, 70
+VALUE = "value"
+"""The mode of a function whose answer is a value."""
 
 
-def main(target: str, folder: str) -> int:
+def main(target: str, folder: str, mode: str = "") -> int:
     """Answer the question on standard input; returns the exit status."""
     if folder not in sys.path:
         sys.path.append(folder)
     module, _, attribute = target.partition(":")
     # What the function prints is not its answer.
     with redirect_stdout(sys.stderr):
-        reason = getattr(importlib.import_module(module), attribute)(json.load(sys.stdin.buffer))
-    if reason is None:
+        answer = getattr(importlib.import_module(module), attribute)(json.load(sys.stdin.buffer))
+    if mode == VALUE:
+        print(json.dumps(answer))
+        return 0
+    if answer is None:
         return NO_OBJECTION
-    if not isinstance(reason, str):
+    if not isinstance(answer, str):
         return BROKEN
-    print(reason.encode(errors="backslashreplace").decode())
+    print(answer.encode(errors="backslashreplace").decode())
     return OBJECTION
 
 

@@ -2,20 +2,15 @@
 
 Each reads a question as JSON on its standard input. Exit status 0: no objection. 1: refused, the first line of its
 standard output is the reason. Everything else (another status, a signal, too slow, too much output, bytes that are no
-text, a program that is not there) counts as refused too: what cannot be asked is not taken for a yes.
-
-They run side by side, each under a shim of its own that ends its whole process tree, in an environment built from
-nothing but what checks get, with a home and a folder for temporary files that are gone afterwards.
+text, a program that is not there) counts as refused too: what cannot be asked is not taken for a yes. How programs
+are asked, and within which limits, is `service.programs`.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-import time
-import uuid
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from importlib import metadata
 from itertools import chain
 from pathlib import Path
@@ -24,28 +19,22 @@ import msgspec
 from msgspec import Struct
 
 from ganger.core.ids import ItemId, LeaseId, RunId
-from ganger.core.model import Lease, Refusal, RefusalCode, WorkerId
+from ganger.core.model import ItemSpec, Lease, Refusal, RefusalCode
 from ganger.core.state import State
-from ganger.drivers import process
-from ganger.errors import StateDirError, WorldFailed
-from ganger.git.trash import discard_scratch
-from ganger.jail.none import NoJail
+from ganger.errors import StateDirError
 from ganger.plans.wording import harmless
-from ganger.service import place
+from ganger.service import place, programs
 from ganger.service.predicate_host import NO_OBJECTION, OBJECTION
-from ganger.service.tables import PREDICATE_DEFAULT_MS, Predicate
+from ganger.service.programs import Answer, Call
+from ganger.service.tables import PREDICATE_DEFAULT_MS, Predicate, Scorer
 
 GROUP = "ganger.predicates"
 KEPT = "predicates.json"
-SCRATCH = "scratch"
 PROGRAMS_MAX = 8
 """Most programs asked at once, unless there are more predicates: they would take the time from each other."""
-OUTPUT_MAX = 64 * 1024
 REASON_CHARS_MAX = 500
 AGAIN_MS = 60_000
 """How long a refused item is not asked about again."""
-MARGIN_MS = 250
-"""How much longer than its time limit a program's shim may take to start and end it, before it is given up."""
 
 
 class Held(Struct, frozen=True):
@@ -76,17 +65,22 @@ class Question(Struct, frozen=True, kw_only=True, tag_field="kind", tag="ganger.
 
 
 class Predicates(Struct, frozen=True):
-    """The predicates of a fleet, and where they run."""
+    """The programs of a fleet that may refuse, and where they run."""
 
     state_dir: Path
     folder: Path
     """Their working directory: the top of the user's work tree."""
     programs: tuple[Predicate, ...]
+    scorers: tuple[Scorer, ...] = ()
+    """Those that may find two disjoint scopes too close, see `service.scorers`."""
 
     @property
     def at_once(self) -> int:
-        """How many questions may be asked at once."""
-        return max(1, PROGRAMS_MAX // max(1, len(self.programs)))
+        """How many questions may be asked at once.
+
+        With scorers one: what they say of a scope depends on what is granted before.
+        """
+        return 1 if self.scorers else max(1, PROGRAMS_MAX // max(1, len(self.programs)))
 
     def ask(self, questions: Sequence[Question]) -> tuple[Refusal | None, ...]:
         """Ask every predicate every question, all side by side; for each question the first refusal, or None.
@@ -96,15 +90,28 @@ class Predicates(Struct, frozen=True):
         """
         if len(questions) > self.at_once:
             raise AssertionError(f"{len(questions)} questions at once are more than {self.at_once}")
-        if not self.programs:
-            return (None,) * len(questions)
-        scratch = self.state_dir / SCRATCH / uuid.uuid4().hex
-        asked = [[_Asked(one, question, self.folder, scratch) for one in self.programs] for question in questions]
-        answers = [[one.answer() for one in of_question] for of_question in asked]
-        with suppress(WorldFailed):
-            # What a program has made undeletable is left to the next supervisor, which clears this folder.
-            discard_scratch(self.state_dir, scratch)
-        return tuple(next((no for no in of_question if no is not None), None) for of_question in answers)
+        statuses = (NO_OBJECTION, OBJECTION)
+        calls = [
+            Call(one.argv, one.timeout_ms, programs.encoded(question), statuses)
+            for question in questions
+            for one in self.programs
+        ]
+        answers = iter(programs.ask(self.state_dir, self.folder, calls))
+        of_each = [[_refusal(one, next(answers)) for one in self.programs] for _ in questions]
+        return tuple(next((no for no in of_question if no is not None), None) for of_question in of_each)
+
+
+def _refusal(predicate: Predicate, answer: Answer) -> Refusal | None:
+    """What an answer means; None when there is no objection."""
+    name = predicate.name
+    if answer.fault:
+        reason = harmless(f"predicate {name} could not be asked: {answer.fault}")[:REASON_CHARS_MAX]
+    elif answer.status == NO_OBJECTION:
+        return None
+    else:
+        said = harmless(answer.text.partition("\n")[0].strip()[:REASON_CHARS_MAX])[:REASON_CHARS_MAX]
+        reason = f"predicate {name} refused: {said or 'it gave no reason'}"
+    return Refusal(RefusalCode.predicate, reason, holder=name)
 
 
 NO_PREDICATES = Predicates(Path(), Path(), ())
@@ -113,10 +120,18 @@ NO_PREDICATES = Predicates(Path(), Path(), ())
 def question_about(state: State, item: ItemId) -> Question:
     """The question whether a run of `item` may start now."""
     spec = state.items[item].spec
+    return Question(request=request_for(spec), leases=leases_of(state))
+
+
+def request_for(spec: ItemSpec) -> Request:
+    """The run that an item would be given to."""
+    return Request(spec.id, spec.plan, spec.scope, spec.lane, spec.agent, spec.kind)
+
+
+def leases_of(state: State) -> tuple[Held, ...]:
+    """The leases of all runs, and of those whom ganger did not start."""
     holders: Iterable[RunId | LeaseId] = chain(state.runs, state.held)
-    leases = tuple(_held(holder, state.lease_of(holder)) for holder in holders)
-    request = Request(spec.id, spec.plan, spec.scope, spec.lane, spec.agent, spec.kind)
-    return Question(request=request, leases=leases)
+    return tuple(_held(holder, state.lease_of(holder)) for holder in holders)
 
 
 def _held(holder: RunId | LeaseId, lease: Lease) -> Held:
@@ -126,28 +141,29 @@ def _held(holder: RunId | LeaseId, lease: Lease) -> Held:
 def with_installed(programs: Sequence[Predicate]) -> tuple[Predicate, ...]:
     """Add the predicates that installed packages offer: each a function, run in a process of its own."""
     offered = sorted(metadata.entry_points(group=GROUP), key=lambda point: point.name)
-    return (*programs, *(_hosted(point) for point in offered))
+    return (*programs, *(Predicate(point.name, hosted(point), PREDICATE_DEFAULT_MS) for point in offered))
 
 
-def _hosted(point: metadata.EntryPoint) -> Predicate:
+def hosted(point: metadata.EntryPoint, *mode: str) -> tuple[str, ...]:
+    """The command that asks a function of a package; with the mode `value`, it answers with what that returns."""
     place_of = str(point.dist.locate_file("")) if point.dist is not None else ""
-    argv = (sys.executable, "-P", "-m", "ganger.service.predicate_host", point.value, place_of)
-    return Predicate(point.name, argv, PREDICATE_DEFAULT_MS)
+    return (sys.executable, "-P", "-m", "ganger.service.predicate_host", point.value, place_of, *mode)
 
 
 class _Kept(Struct, frozen=True):
     folder: str
     programs: tuple[Predicate, ...]
+    scorers: tuple[Scorer, ...] = ()
 
 
 def keep(predicates: Predicates) -> None:
-    """Leave the predicates that a person agreed to for other processes of this fleet; StateDirError when it cannot."""
-    kept = _Kept(os.fspath(predicates.folder), predicates.programs)
+    """Leave the programs that a person agreed to for other processes of this fleet; StateDirError when it cannot."""
+    kept = _Kept(os.fspath(predicates.folder), predicates.programs, predicates.scorers)
     place.replace_file(predicates.state_dir / KEPT, msgspec.json.encode(kept))
 
 
 def kept(state_dir: Path) -> Predicates:
-    """The predicates of the fleet in `state_dir`; none before its first supervisor. StateDirError when unreadable."""
+    """The programs of the fleet in `state_dir`; none before its first supervisor. StateDirError when unreadable."""
     path = state_dir / KEPT
     try:
         found = msgspec.json.decode(path.read_bytes(), type=_Kept)
@@ -155,97 +171,4 @@ def kept(state_dir: Path) -> Predicates:
         return Predicates(state_dir, state_dir, ())
     except (OSError, msgspec.MsgspecError) as error:
         raise StateDirError(f"{path} cannot be read: {error}", "ganger run writes it anew") from error
-    return Predicates(state_dir, Path(found.folder), found.programs)
-
-
-class _Asked:
-    """One predicate that was asked one question."""
-
-    def __init__(self, predicate: Predicate, question: Question, folder: Path, scratch: Path) -> None:
-        self._predicate = predicate
-        self._room = scratch / uuid.uuid4().hex
-        self._worker: WorkerId | None = None
-        self._fault = ""
-        self._until = time.monotonic() + (predicate.timeout_ms + MARGIN_MS) / 1000
-        try:
-            self._start(question, folder)
-        except WorldFailed as failed:
-            self._fault = failed.message
-        except OSError as error:
-            self._fault = f"{scratch} cannot be used: {error.strerror}"
-
-    def _start(self, question: Question, folder: Path) -> None:
-        for part in ("home", "tmp"):
-            (self._room / part).mkdir(parents=True)
-        (self._room / "question.json").write_bytes(msgspec.json.encode(question))
-        homes = {"HOME": str(self._room / "home"), "TMPDIR": str(self._room / "tmp")}
-        self._worker = process.start(
-            process.ProcessSpec(
-                argv=self._predicate.argv,
-                env=process.clean_env(os.environ) | homes,
-                cwd=folder,
-                stdin_path=self._room / "question.json",
-                output_path=self._room / "answer",
-                exit_path=self._room / "exit.json",
-                marker=self._marker,
-                grace_ms=0,
-                timeout_ms=self._predicate.timeout_ms,
-                keep_errors=False,
-                output_max=OUTPUT_MAX,
-                tied=True,
-            ),
-            NoJail(),
-        )
-
-    @property
-    def _marker(self) -> str:
-        return f"predicate:{self._room}"
-
-    def answer(self) -> Refusal | None:
-        """Wait for the answer; None when there is no objection. Nothing of the program is left running."""
-        reason = self._reason()
-        return Refusal(RefusalCode.predicate, reason, holder=self._predicate.name) if reason else None
-
-    def _reason(self) -> str:
-        name = self._predicate.name
-        ended = self._ended()
-        fault = self._fault if ended is None else _fault_of(ended, self._predicate.timeout_ms)
-        output = b"" if fault else (self._room / "answer").read_bytes()
-        try:
-            text = output.decode()
-        except UnicodeDecodeError:
-            fault = "it printed bytes that are no text"
-        if fault:
-            return harmless(f"predicate {name} could not be asked: {fault}")[:REASON_CHARS_MAX]
-        if ended is None or ended.code == NO_OBJECTION:
-            return ""
-        said = harmless(text.partition("\n")[0].strip()[:REASON_CHARS_MAX])[:REASON_CHARS_MAX]
-        return f"predicate {name} refused: {said or 'it gave no reason'}"
-
-    def _ended(self) -> process.Exit | None:
-        """How the program ended; None, with a fault, when that is not known."""
-        if self._worker is None:
-            return None
-        left_ms = max(0, int((self._until - time.monotonic()) * 1000))
-        if not process.wait(self._worker, left_ms):
-            process.stop(self._worker, 0, self._marker)
-        ended = process.exit_of(self._room / "exit.json")
-        if ended is None:
-            process.sweep(self._marker)
-            self._fault = "its shim was killed"
-        return ended
-
-
-def _fault_of(ended: process.Exit, timeout_ms: int) -> str:
-    """Say why an end is no answer; empty when it is one."""
-    if ended.fault:
-        return ended.fault
-    if ended.timed_out or ended.stopped:
-        return f"it took longer than {timeout_ms / 1000:g} s"
-    if ended.code is None:
-        return f"signal {ended.signal} ended it"
-    if ended.code not in (NO_OBJECTION, OBJECTION):
-        return f"it exited with {ended.code}"
-    if ended.output_dropped:
-        return f"it printed more than {OUTPUT_MAX // 1024} KiB"
-    return f"{ended.left} processes that it started cannot be ended" if ended.left else ""
+    return Predicates(state_dir, Path(found.folder), found.programs, found.scorers)

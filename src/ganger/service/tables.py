@@ -8,7 +8,7 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from ganger.core.ids import name_fault
-from ganger.core.model import Budget, Check, Kind, Lane
+from ganger.core.model import Budget, Check, Kind, Lane, Writes
 from ganger.core.patterns import PathRules, scope_fault
 from ganger.plans import values
 from ganger.plans.checks import CHECK_DEFAULT_MS, CHECK_MS
@@ -20,6 +20,8 @@ from ganger.service.layers import Key, Layers
 WORKERS = (1, 1_000)
 PREDICATE_MS = (10, 60_000)
 PREDICATE_DEFAULT_MS = 2_000
+"""Also of scorers and of the driver; so is `PREDICATE_MS`."""
+SCORE_DEFAULT = 0.5
 PRICES_USD_MICROS = (0, 10_000 * USD_MICROS)
 WALL_MS = (SECOND_MS, DURATION_MAX_MS)
 AUTOPICK = "autopick"
@@ -50,6 +52,23 @@ class Predicate(NamedTuple):
     timeout_ms: int
 
 
+class Scorer(NamedTuple):
+    """A program that says how close two disjoint scopes are, and from where on that is too close."""
+
+    name: str
+    argv: tuple[str, ...]
+    timeout_ms: int
+    threshold: float = SCORE_DEFAULT
+    """A score from here on refuses; above 0, at most 1."""
+
+
+class Driver(NamedTuple):
+    """A program that is asked before anything is granted, and may hold it back."""
+
+    argv: tuple[str, ...]
+    timeout_ms: int
+
+
 def read_checks(layers: Layers) -> dict[str, Check]:
     """Read `[checks.NAME]`."""
     found = _commands(layers, "checks", CHECK_MS, 'as in run = "python -m pytest -q"')
@@ -60,6 +79,35 @@ def read_predicates(layers: Layers) -> tuple[Predicate, ...]:
     """Read `[predicates.NAME]`, in the order of the files."""
     found = _commands(layers, "predicates", PREDICATE_MS, 'as in run = "scripts/may-start"')
     return tuple(Predicate(name, argv, timeout_ms or PREDICATE_DEFAULT_MS) for name, argv, timeout_ms in found)
+
+
+def read_scorers(layers: Layers) -> tuple[Scorer, ...]:
+    """Read `[scorers.NAME]`, in the order of the files."""
+    thresholds = {
+        name: layers.take_from_files(("scorers", name, "threshold"), _threshold) for name in layers.tables("scorers")
+    }
+    found = _commands(layers, "scorers", PREDICATE_MS, 'as in run = "scripts/coupling"')
+    return tuple(
+        Scorer(name, argv, timeout_ms or PREDICATE_DEFAULT_MS, thresholds[name] or SCORE_DEFAULT)
+        for name, argv, timeout_ms in found
+    )
+
+
+def _threshold(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise Unfit("must be a number", "as in threshold = 0.5")
+    if not 0 < value <= 1:
+        raise Unfit(f"is {shown(value)}, must be above 0 and at most 1", "as in threshold = 0.5")
+    return float(value)
+
+
+def read_driver(layers: Layers) -> Driver | None:
+    """Read `loop.driver` and its `driver_timeout`."""
+    argv = layers.take_from_files(("loop", "driver"), values.command)
+    timeout_ms = layers.take_from_files(("loop", "driver_timeout"), duration(*PREDICATE_MS))
+    if timeout_ms and not argv:
+        layers.error((("loop", "driver_timeout"),), "has no effect: there is no `loop.driver`", "leave it out")
+    return Driver(argv, timeout_ms or PREDICATE_DEFAULT_MS) if argv else None
 
 
 def _commands(
@@ -159,7 +207,8 @@ def read_kinds(layers: Layers) -> tuple[Kind, ...]:
     for name in layers.tables("kinds"):
         workers_max = layers.take_from_files(("kinds", name, "workers_max"), integer(*WORKERS))
         _require_name(layers, ("kinds", name))
-        kinds.append(Kind(name, workers_max))
+        writes = layers.take_from_files(("kinds", name, "writes"), values.choice(*Writes))
+        kinds.append(Kind(name, workers_max, Writes(writes or Writes.scope)))
     return tuple(kinds)
 
 

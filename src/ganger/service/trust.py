@@ -45,13 +45,17 @@ class Command(Struct, frozen=True):
     origin: str
     """`check unit`, `predicate freeze`, `agent fixer`, `plan auth: item login: check types`."""
     words: tuple[str, ...]
-    """The argument list of a check or predicate; of an agent its driver and its settings as `key=value`."""
+    """The argument list of a program; of an agent its driver and its settings as `key=value`."""
 
 
 def commands(config: Config, plans: Iterable[Plan] = ()) -> tuple[Command, ...]:
     """List everything that would be executed, in an order that depends only on the content."""
     found = [Command(f"check {check.name}", check.argv) for check in config.checks.values()]
     found += [Command(f"predicate {one.name}", one.argv) for one in config.predicates]
+    found += [Command(f"scorer {one.name}", one.argv) for one in config.scorers]
+    found += [Command("driver of the loop", config.driver.argv)] if config.driver is not None else []
+    found += [Command("setup of workspaces", config.workspace.setup)] if config.workspace.setup else []
+    found += [Command("source of CI", config.ci.argv)] if config.ci.argv else []
     for agent in config.agents.values():
         settings = sorted(f"{key}={value}" for key, value in agent.settings.items())
         found.append(Command(f"agent {agent.name}", (f"driver={agent.driver}", *settings)))

@@ -13,15 +13,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ganger.core import commands as cmd
-from ganger.core.ids import ItemId, PlanId
+from ganger.core.ids import Commit, ItemId, PlanId
 from ganger.core.policy import Policy
 from ganger.drivers.port import Driver, load_driver
 from ganger.errors import ConfigError, GangerError, StateDirError, UsageError
+from ganger.git import seeding
 from ganger.git.hub import Hub
 from ganger.git.repository import Repository, check_target, detect_target, open_repository
-from ganger.jail.none import NoJail
 from ganger.jail.port import Jail
 from ganger.journal.queries import NoFleet, Reader
 from ganger.journal.store import Store
@@ -102,7 +103,8 @@ def load_agents(config: configuration.Config) -> dict[str, tuple[Driver, Mapping
 
 def read_plan_file(parts: Parts, path: Path) -> tuple[Plan | None, tuple[Fault, ...]]:
     """Read and lint a plan against the configuration, the target's files and the fleet's other items."""
-    known = parts.config.known(parts.repository.rules, lambda: tracked_paths(parts), _other_items(parts))
+    others = _other_items(parts)
+    known = parts.config.known(parts.repository.rules, lambda: tracked_paths(parts), others, parts.policy.target)
     return read_plan(path, known)
 
 
@@ -149,9 +151,17 @@ def open_hub(parts: Parts) -> Hub:
     return Hub.open(parts.state_dir / "hub.git", parts.repository, parts.policy.target)
 
 
-def jail() -> Jail:
-    """The strongest containment there is here."""
-    return NoJail()
+def seeded(parts: Parts, plan: Plan) -> Plan:
+    """The plan, with items whose runs begin with what is not committed in the user's main work tree now."""
+    seed = seeding.freeze(open_hub(parts)) or Commit("")
+    items = tuple(replace(item, spec=replace(item.spec, seed=seed)) for item in plan.items)
+    return replace(plan, items=items)
+
+
+def jail(parts: Parts) -> Jail:
+    """The containment of this fleet's workers and checks; ConfigError where this machine has none that is enough."""
+    closed = (parts.repository.top, parts.repository.common_dir, parts.state_dir)
+    return parts.config.jail.jail(parts.config.search_path, closed)
 
 
 def is_protected(parts: Parts, path: str) -> bool:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from ganger.core.facts import Run
-from ganger.core.model import Again, Evidence, ItemSpec, Verdict
-from ganger.journal.queries import Reader
+from ganger.core.model import Again, EndKind, Evidence, ItemSpec, Verdict
+from ganger.journal.queries import Reader, RunRow
 from ganger.supervisor.recovery import Held
 
 TAIL_LINES = 30
@@ -14,8 +14,13 @@ HELD_LINES_MAX = 40
 SUBJECT_CHARS_MAX = 200
 
 
-def compose(reader: Reader, run: Run, spec: ItemSpec, turn: int, held: Held | None = None) -> str:
-    """Write the brief of a turn; the same facts give the same text. `held` is what a turn that was cut off left."""
+def compose(
+    reader: Reader, run: Run, spec: ItemSpec, turn: int, held: Held | None = None, meets: tuple[str, ...] = ()
+) -> str:
+    """Write the brief of a turn; the same facts give the same text.
+
+    `held` is what a turn that was cut off left, `meets` how its changes meet those of others at work, a line each.
+    """
     item = reader.item(spec.id)
     parts = [f"# {spec.title}\n", item.brief.rstrip() if item is not None and item.brief else "(no further text)"]
     parts.append("\n## Limits\n")
@@ -25,6 +30,7 @@ def compose(reader: Reader, run: Run, spec: ItemSpec, turn: int, held: Held | No
         parts += [f"- {check.name}: `{' '.join(check.argv)}`" for check in spec.checks]
     parts += _direction(reader, spec)
     parts += _going_on(run, held)
+    parts += ["\n## Others at work\n", "What you changed so far meets what others have:\n", *meets] if meets else []
     parts += _rejections(reader, run, turn)
     parts += _rewinds(reader, run)
     parts += _answers(reader, spec)
@@ -84,6 +90,7 @@ def _rejections(reader: Reader, run: Run, turn: int) -> list[str]:
             continue
         if earlier.ended_ms:
             lines.append(f"- attempt {earlier.attempt} ended {earlier.ending}: {earlier.reason}")
+            lines += _left_behind(reader, earlier)
     for row in reader.turns(run.id):
         if row.turn >= turn or not row.verdict:
             continue
@@ -91,6 +98,20 @@ def _rejections(reader: Reader, run: Run, turn: int) -> list[str]:
         lines += [f"- turn {row.turn} of this attempt was rejected: {reason}" for reason in verdict.reasons]
         lines += _failed_output(row.evidence)
     return ["\n## What was wrong before\n", *lines] if lines else []
+
+
+def _left_behind(reader: Reader, earlier: RunRow) -> list[str]:
+    """Where the work of an attempt is whose candidate was good, and only did not go together with what landed first."""
+    if earlier.ending != EndKind.superseded:
+        return []
+    found = [msgspec.json.decode(row.evidence, type=Evidence) for row in reader.turns(earlier.id) if row.evidence]
+    if not found or found[-1].commit == found[-1].base:
+        return []
+    base, commit = found[-1].base[:12], found[-1].commit[:12]
+    return [
+        f"  Its work is commit {commit}, made on {base}: `git cherry-pick {base}..{commit}` puts it on top of what you"
+        " have, and marks what conflicts. Commit no marker."
+    ]
 
 
 def _failed_output(evidence: str) -> list[str]:

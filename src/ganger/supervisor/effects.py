@@ -32,6 +32,7 @@ from ganger.core.facts import Run
 from ganger.core.ids import Commit, RunId
 from ganger.core.model import CheckResult, Evidence, ItemSpec, RecoveryFacts, Refusal, WorkerId
 from ganger.core.state import State
+from ganger.core.train import Trial
 from ganger.service.fleet import Fleet, Reply
 
 
@@ -46,6 +47,19 @@ class Tested(Struct, frozen=True):
     passed: bool
     checks: tuple[CheckResult, ...] = ()
     conflicts: tuple[tuple[RunId, tuple[str, ...]], ...] = ()
+    """Those that do not merge with the target, with the paths."""
+    took_ms: int = 0
+    commits: tuple[Commit, ...] = ()
+    """After each of the runs."""
+    waits: tuple[tuple[RunId, tuple[str, ...]], ...] = ()
+    """Those that do not merge with others of the batch, with the paths."""
+
+
+class Probed(Struct, frozen=True):
+    """How an accused candidate did by itself, or what it fails on did without it."""
+
+    passed: bool
+    checks: tuple[CheckResult, ...] = ()
     took_ms: int = 0
 
 
@@ -78,6 +92,10 @@ class World(Protocol):
 
     def test(self, members: tuple[tuple[Run, ItemSpec], ...]) -> Tested:
         """Merge candidates onto the target and check the whole."""
+        ...
+
+    def probe(self, run: Run, spec: ItemSpec, trial: Trial) -> Probed:
+        """Test an accused candidate by itself on top of a commit, or that commit without it."""
         ...
 
     def land(self, old: Commit, new: Commit, tree: Commit) -> LandSeen:
@@ -120,7 +138,7 @@ def carry_out(effect: Effect, fleet: Fleet, world: World) -> Reply | None:
         case CollectEvidence():
             return _collect(effect, fleet, world)
         case TestTrain():
-            return _test(effect, fleet, world)
+            return _probe(effect, fleet, world) if effect.onto else _test(effect, fleet, world)
         case Land():
             seen = world.land(effect.old, effect.new, effect.tree)
             return fleet.submit(cmd.RecordLanding(effect.new, seen.state, seen.tip, seen.detail), fleet.acts_as)
@@ -164,14 +182,16 @@ def _collect(effect: CollectEvidence, fleet: Fleet, world: World) -> Reply | Non
 
 
 def _test(effect: TestTrain, fleet: Fleet, world: World) -> Reply | None:
-    members = fleet.look(
-        lambda state, _: tuple(
-            (run, state.items[run.item].spec)
-            for run_id in effect.runs
-            if (run := state.runs.get(run_id)) is not None and run.accepted_seq and run.evidence is not None
+    """Test those of a combination that still wait; pointless when one of them does not, and has not landed."""
+    members, landed, tip = fleet.look(
+        lambda state, _: (
+            tuple(member for run_id in effect.runs if (member := _waiting(state, run_id)) is not None),
+            {run for run, _ in state.search.landed},
+            state.search.tip,
         )
     )
-    if not members:
+    found = {run.id for run, _ in members}
+    if not members or any(run not in found and run not in landed for run in effect.runs):
         return None
     tested = world.test(members)
     return fleet.submit(
@@ -185,6 +205,40 @@ def _test(effect: TestTrain, fleet: Fleet, world: World) -> Reply | None:
             checks=tested.checks,
             conflicts=tested.conflicts,
             took_ms=tested.took_ms,
+            commits=tested.commits,
+            waits=tested.waits,
+            tip=tip,
+        ),
+        fleet.acts_as,
+    )
+
+
+def _waiting(state: State, run_id: RunId) -> tuple[Run, ItemSpec] | None:
+    """A candidate that waits for the train, with its item."""
+    run = state.runs.get(run_id)
+    if run is None or not run.accepted_seq or run.evidence is None:
+        return None
+    return run, state.items[run.item].spec
+
+
+def _probe(effect: TestTrain, fleet: Fleet, world: World) -> Reply | None:
+    found = fleet.look(lambda state, _: _waiting(state, effect.runs[0]))
+    if found is None:
+        return None
+    run, spec = found
+    assert run.evidence is not None
+    probed = world.probe(run, spec, effect.trial)
+    return fleet.submit(
+        cmd.RecordProbe(
+            run=run.id,
+            token=run.lease.token,
+            candidate=run.evidence.commit,
+            onto=effect.onto,
+            passed=probed.passed,
+            checks=probed.checks,
+            again=effect.again,
+            bare=effect.bare,
+            took_ms=probed.took_ms,
         ),
         fleet.acts_as,
     )
@@ -209,7 +263,7 @@ def _rewind(effect: Rewind, fleet: Fleet, world: World) -> Reply | None:
 def _read_plan(effect: ReadPlan, fleet: Fleet, world: World) -> Reply:
     found = world.read_plan(effect.path)
     outcome = found if isinstance(found, str) else _what_changed(fleet.submit(found, fleet.acts_as))
-    return fleet.submit(cmd.RecordFiring(effect.schedule, outcome), fleet.acts_as)
+    return fleet.submit(cmd.RecordFiring(effect.schedule, effect.due_ms, outcome), fleet.acts_as)
 
 
 def _what_changed(reply: Reply) -> str:

@@ -1,87 +1,240 @@
 """Collecting evidence: what the worker left, and whether its tree is good, seen with our own eyes.
 
-The checks run in our own checkout of the candidate's tree, in which protected files are the base's and deleted test
-files are put back; with a time limit, in their own process group, in an environment built from nothing.
+The checks run in our own checkout of the candidate's tree, in which protected files are the base's; with a time limit,
+in their own process group, in an environment built from nothing; and, where tests changed, once more with those of the
+base. What they show is compared with what they show on the base: a run that saw less than that has not passed.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import sys
+import threading
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import lru_cache, partial
 from pathlib import Path
 
+from msgspec import Struct
+from msgspec.structs import replace
+
 from ganger.core.facts import Run
+from ganger.core.fidelity import forbidden
 from ganger.core.ids import Commit
-from ganger.core.model import Check, CheckResult, CheckState, Evidence, ItemSpec
+from ganger.core.model import Check, CheckResult, CheckState, Evidence, ItemSpec, Witness
 from ganger.core.patterns import PathRules, scope_matches
+from ganger.core.policy import Policy
+from ganger.core.verdict import needs_witness
 from ganger.drivers.process import clean_env, run_check
-from ganger.git import workspace
-from ganger.git.changes import changed_paths
+from ganger.errors import WorldFailed
+from ganger.git import seeding, workspace
+from ganger.git.changes import Change, changed_paths
 from ganger.git.hub import Hub
 from ganger.git.merge import checkout_tree, with_protected_from
 from ganger.git.refs import candidate_ref
 from ganger.git.trash import discard_scratch
-from ganger.jail.port import Jail
-from ganger.supervisor.counts import count_tests
+from ganger.git.trees import Edits, Entry, edit_tree
+from ganger.jail.bounds import NO_BOUNDS, Bounds
+from ganger.jail.port import Jail, Reach
+from ganger.verifier import injection, record, substance
+from ganger.verifier.containment import lost_tests, missing_tests, named, newly_xfailed, runner_faults, state_of
+from ganger.verifier.contents import blobs_of, paths_of, read_changed
+from ganger.verifier.footprint import footprint, survey, writes
+from ganger.verifier.identity import verifier_hash
+from ganger.verifier.markers import leftover_faults
+from ganger.verifier.reference import Outcome, References
+from ganger.verifier.weakened import find_weakened
+from ganger.verifier.witness import witness
 
 TAIL_CHARS = 2_000
 READ_BYTES_MAX = 1 << 20
-PYTEST_NOTHING_COLLECTED = 5
+PARTS = ("tree", "home", "tmp", "seen")
+"""Places of a check that it writes to: what it checks, its home, temporary files, what its test runners record."""
+TOOLS = "tools"
+"""Where programs of ours are that it starts."""
+NODE_VERSION = Check("node-version", ("node", "--version"), 20_000)
+Outcomes = Mapping[str, Outcome]
+"""By the names of the checks."""
+
+
+def never(path: str) -> bool:
+    """No path is meant."""
+    return False
+
+
+class Asked(Struct, frozen=True):
+    """Which tests of the base a run must execute."""
+
+    is_excused: Callable[[str], bool] = never
+    """Files whose tests are not asked for."""
+    texts: tuple[bytes, ...] | None = None
+    """The files that the candidate changed, where its tests may bear other names than the base's; None: by name."""
+
+
+EVERY = Asked()
+
+
+class Ran(Struct, frozen=True):
+    """One run of one check, before it is compared with anything."""
+
+    result: CheckResult
+    outcome: Outcome
 
 
 class Checker:
     """Runs checks on trees of the hub, in scratch folders of the state directory."""
 
-    def __init__(self, state_dir: Path, hub: Hub, jail: Jail, is_protected: Callable[[str], bool]) -> None:
-        self._state_dir, self._hub, self._jail = state_dir, hub, jail
-        self._is_protected = is_protected
+    def __init__(
+        self,
+        state_dir: Path,
+        hub: Hub,
+        jail: Jail,
+        is_protected: Callable[[str], bool],
+        is_test: Callable[[str], bool] = never,
+        bounds: Bounds = NO_BOUNDS,
+    ) -> None:
+        self._state_dir, self._hub, self._jail, self._bounds = state_dir, hub, jail, bounds
+        # Trees of one repository have nearly the same paths, and each is matched against a long list of patterns.
+        self._is_protected, self._is_test = lru_cache(1 << 18)(is_protected), is_test
+        self._references = References(state_dir)
+        self._one_reference = threading.Lock()
+        self._node_takes_reporters: bool | None = None
 
-    def run(self, tree: Commit, checks: Sequence[Check], log_dir: Path) -> tuple[CheckResult, ...]:
-        """Check one tree: a fresh checkout for all checks, which run in order, each whatever the others say."""
+    @property
+    def tier(self) -> str:
+        """How checks are contained."""
+        return self._jail.tier
+
+    def run(
+        self,
+        tree: Commit,
+        checks: Sequence[Check],
+        log_dir: Path,
+        base: Outcomes | None = None,
+        asked: Asked = EVERY,
+    ) -> tuple[CheckResult, ...]:
+        """Check one tree: a fresh checkout for all checks, which run in order, each whatever the others say.
+
+        With `base`, each is compared with what it showed there.
+        """
+        return tuple(judged(ran, base, asked) for ran in self.ran(tree, checks, log_dir, base))
+
+    def ran(
+        self, tree: Commit, checks: Sequence[Check], log_dir: Path, base: Outcomes | None = None
+    ) -> tuple[Ran, ...]:
+        """Run checks on one tree; not more sessions of test runners are recorded than there were on the base."""
         if not checks:
             return ()
         scratch = self._state_dir / "scratch" / uuid.uuid4().hex
-        for part in ("tree", "home", "tmp"):
+        for part in (*PARTS, TOOLS):
             (scratch / part).mkdir(parents=True)
         try:
             checkout_tree(self._hub, tree, scratch / "tree")
             log_dir.mkdir(parents=True, exist_ok=True)
-            return tuple(self._run_one(check, scratch, log_dir) for check in checks)
+            found = tuple(self._run_one(check, tree, scratch, log_dir, _sessions(base, check)) for check in checks)
         finally:
             discard_scratch(self._state_dir, scratch)
+        for check, ran in zip(checks, found, strict=True):
+            if ran.result.state is CheckState.passed:
+                self._references.put(self._hub.tree_of(tree), check, self.verifier(tree, (check,)), ran.outcome)
+        return found
 
-    def _run_one(self, check: Check, scratch: Path, log_dir: Path) -> CheckResult:
+    def reference(self, tree: Commit, checks: Sequence[Check], log_dir: Path) -> Outcomes:
+        """What each check shows on a base, found out once for each tree and verifier."""
+        tree = self._hub.tree_of(tree)
+        with self._one_reference:
+            return {
+                check.name: self._references.get(
+                    tree,
+                    check,
+                    self.verifier(tree, (check,)),
+                    lambda check=check: self.ran(tree, (check,), log_dir)[0].outcome,  # type: ignore[misc]
+                )
+                for check in checks
+            }
+
+    def steadied(self, tree: Commit, check: Check, log_dir: Path, known: Outcome) -> Outcome:
+        """Run a check on a base once more, and keep of its tests those that are executed each time."""
+        again = self.ran(tree, (check,), log_dir)[0].outcome
+        steady = {
+            name: test
+            for name, test in known.seen.tests.items()
+            if name not in missing_tests(known.seen, again.seen, never)
+        }
+        found = replace(known, seen=replace(known.seen, tests=steady))
+        self._references.put(self._hub.tree_of(tree), check, self.verifier(tree, (check,)), found)
+        return found
+
+    def verifier(self, base: Commit, checks: Sequence[Check]) -> str:
+        """The hash of what verifies candidates of a base."""
+        return _verifier(self._hub, self._hub.tree_of(base), self._is_protected, tuple(checks), self.tier)
+
+    def _run_one(self, check: Check, tree: Commit, scratch: Path, log_dir: Path, sessions: int) -> Ran:
         log = log_dir / f"{check.name}.log"
         log.write_bytes(b"")
-        env = clean_env(os.environ) | {
-            "HOME": str(scratch / "home"),
-            "TMPDIR": str(scratch / "tmp"),
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "CI": "1",
-        }
+        seen_at = scratch / "seen" / uuid.uuid4().hex[:8]
+        secrets = record.lay_out(seen_at, sessions)
+        place = scratch / "tree"
+        env = self._environment(scratch) | injection.environment(
+            seen_at, _tools(scratch), check.argv, place, node_reports=self._node_reports(check, scratch, log_dir)
+        )
+        before = survey(place)
         began = time.monotonic_ns()
-        ended = run_check(check.argv, env, scratch / "tree", check.timeout_ms, log, self._jail)
+        ended = run_check(check.argv, env, place, check.timeout_ms, log, self._jail, self._reach(scratch))
         took_ms = (time.monotonic_ns() - began) // 1_000_000
+        left = footprint(place, before, self._is_protected, self._is_test, partial(blobs_of, self._hub, tree))
         output = _read_end(log)
-        counted = count_tests(check.argv, output)
-        executed = counted.executed
-        if counted.runner == "pytest" and ended.code == PYTEST_NOTHING_COLLECTED:
-            executed = 0
-        return CheckResult(
+        recorded = record.read(seen_at, secrets)
+        seen = recorded if recorded.sessions else injection.printed(check.argv, place, output)
+        runner, executed = injection.executed_of(check.argv, seen, output)
+        state = state_of(ended.code, timed_out=ended.timed_out, executed=executed, faults=(), missing=())
+        result = CheckResult(
             name=check.name,
             argv=check.argv,
-            state=check_state(ended.code, timed_out=ended.timed_out, executed=executed),
+            state=state,
             exit_code=ended.code,
             took_ms=took_ms,
             executed=executed,
-            runner=counted.runner,
+            runner=runner,
             log=str(log.relative_to(self._state_dir)),
             log_sha256=hashlib.sha256(log.read_bytes()).hexdigest(),
             tail=output[-TAIL_CHARS:],
         )
+        return Ran(result, Outcome(state, seen, left, executed))
+
+    def _environment(self, scratch: Path) -> dict[str, str]:
+        closed = (self._state_dir / "scratch", self._state_dir / "workspaces")
+        return clean_env(os.environ) | {
+            "PATH": self._bounds.search_path(os.environ.get("PATH", os.defpath), closed),
+            "HOME": str(scratch / "home"),
+            "TMPDIR": str(scratch / "tmp"),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONNOUSERSITE": "1",
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_CONFIG_GLOBAL": os.devnull,
+            "CI": "1",
+        }
+
+    def _reach(self, scratch: Path) -> Reach:
+        """A check writes in its own places and nowhere else, and reads our recorders and what runs them."""
+        readable = (injection.INSIDE, scratch / TOOLS, Path(sys.prefix), Path(sys.base_prefix))
+        return self._bounds.of_check(tuple(scratch / part for part in PARTS), readable)
+
+    def _node_reports(self, check: Check, scratch: Path, log_dir: Path) -> bool:
+        """Whether the node that checks would find takes our reporter; asked once, when a check may need it."""
+        if not injection.is_node(check.argv, scratch / "tree"):
+            return False
+        if self._node_takes_reporters is None:
+            log = log_dir / f"{NODE_VERSION.name}.log"
+            env, argv = self._environment(scratch), NODE_VERSION.argv
+            try:
+                run_check(argv, env, scratch / "tmp", NODE_VERSION.timeout_ms, log, self._jail, self._reach(scratch))
+                self._node_takes_reporters = injection.node_takes_reporters(_read_end(log).strip())
+            except WorldFailed:
+                self._node_takes_reporters = False
+        return self._node_takes_reporters
 
     def protected_for(self, scope: tuple[str, ...]) -> Callable[[str], bool]:
         """Which paths are protected for this scope: one that the plan names letter by letter is the person's wish."""
@@ -89,15 +242,65 @@ class Checker:
         return lambda path: path not in named and self._is_protected(path)
 
 
-def check_state(code: int | None, *, timed_out: bool, executed: int | None) -> CheckState:
-    """Classify how a check ended; `code` None means it died of a signal."""
-    if timed_out:
-        return CheckState.timed_out
-    if code is None or code in (126, 127):
-        return CheckState.crashed
-    if executed == 0 and code in (0, PYTEST_NOTHING_COLLECTED):
-        return CheckState.ran_nothing
-    return CheckState.passed if code == 0 else CheckState.failed
+def _sessions(base: Outcomes | None, check: Check) -> int:
+    if base is None or check.name not in base:
+        return record.SESSIONS_MAX
+    sessions = base[check.name].seen.sessions
+    # Go has one for each package that has tests, and a candidate may add packages.
+    return record.SESSIONS_MAX if any(one.runner == "go" for one in sessions) else max(1, len(sessions))
+
+
+def _tools(scratch: Path) -> Path:
+    """A new folder for the programs that one check starts."""
+    tools = scratch / TOOLS / uuid.uuid4().hex[:8]
+    tools.mkdir()
+    return tools
+
+
+@lru_cache(256)
+def _verifier(hub: Hub, tree: Commit, is_protected: Callable[[str], bool], checks: tuple[Check, ...], tier: str) -> str:
+    return verifier_hash(blobs_of(hub, tree), is_protected, checks, tier)
+
+
+def judged(ran: Ran, base: Outcomes | None, asked: Asked) -> CheckResult:
+    """Say how a check ended, measured by what it showed on the base."""
+    known = base.get(ran.result.name) if base is not None else None
+    if known is None:
+        return ran.result
+    result, seen = ran.result, ran.outcome.seen
+    if asked.texts is None:
+        missing = missing_tests(known.seen, seen, asked.is_excused)
+    else:
+        missing = lost_tests(known.seen, seen, asked.texts)
+    lenient = newly_xfailed(known.seen, seen)
+    faults = (*runner_faults(known.seen, seen, result.exit_code), *writes(known.footprint, ran.outcome.footprint))
+    lines = [*faults]
+    if missing:
+        lines.append(f"tests that are executed on the base were not: {named(missing)}")
+    if lenient:
+        lines.append(f"tests that must pass on the base may fail: {named(lenient)}")
+    fewer = _fewer(known, ran.outcome)
+    if fewer:
+        lines.append(fewer)
+    state = state_of(
+        result.exit_code,
+        timed_out=result.state is CheckState.timed_out,
+        executed=result.executed,
+        faults=faults,
+        missing=(*missing, *lenient, *([fewer] if fewer else ())),
+    )
+    return replace(result, state=state, faults=tuple(lines), missing=len(missing))
+
+
+def _fewer(base: Outcome, outcome: Outcome) -> str:
+    """Compare counts where no names are recorded."""
+    if base.seen.sessions or base.executed is None:
+        return ""
+    if outcome.executed is None:
+        return f"it does not say how many tests it executed; on the base it says {base.executed}"
+    if outcome.executed < base.executed:
+        return f"it executed {outcome.executed} tests, on the base {base.executed}"
+    return ""
 
 
 def _read_end(log: Path) -> str:
@@ -105,6 +308,15 @@ def _read_end(log: Path) -> str:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - READ_BYTES_MAX))
         return file.read().decode("utf-8", "backslashreplace")
+
+
+class _Looked(Struct, frozen=True):
+    """What the checks showed of a candidate."""
+
+    checked_tree: Commit
+    checks: tuple[CheckResult, ...] = ()
+    base_checks: tuple[CheckResult, ...] = ()
+    witness: Witness | None = None
 
 
 def collect(
@@ -116,32 +328,126 @@ def collect(
     log_dir: Path,
     is_test: Callable[[str], bool],
     rules: PathRules,
+    policy: Policy = Policy(),  # noqa: B008 - a frozen value
 ) -> Evidence:
     """Freeze the worker's candidate and look at it; checks are run only on one that changes something in its scope."""
     began = time.monotonic_ns()
-    commit, auto = freeze(hub, run, place)
-    changed = tuple(sorted({change.path for change in changed_paths(hub, run.base, commit)}))
+    handed_in, auto = freeze(hub, run, place)
+    commit, entangled = seeding.own_change(hub, run.id, run.base, handed_in)
+    changes = changed_paths(hub, run.base, commit)
+    changed = tuple(sorted({change.path for change in changes}))
     is_protected = checker.protected_for(run.lease.scope)
     tree = hub.tree_of(commit)
     descends = hub.is_ancestor(run.base, commit)
     protected = tuple(path for path in changed if is_protected(path))
-    checked_tree, results = tree, tuple[CheckResult, ...]()
-    if changed and descends and all(scope_matches(run.lease.scope, path, rules) for path in changed) and not protected:
-        base_tree = hub.tree_of(run.base)
-        checked_tree = with_protected_from(hub, tree, base_tree, is_protected, is_test)
-        results = checker.run(checked_tree, spec.checks, log_dir)
+    before, after = read_changed(hub, changes, lambda path: True)
+    faults = substance.faults(
+        spec, substance.Diff(changes, before, after), paths_of(blobs_of(hub, tree)), is_test, rules
+    )
+    faults = (*faults, *forbidden(policy.kind(spec.kind), changed, is_test), *leftover_faults(before, after))
+    if entangled:
+        faults = (*faults, f"changes lines that the uncommitted work it began with changes too: {', '.join(entangled)}")
+    looked = _Looked(tree)
+    in_scope = all(scope_matches(run.lease.scope, path, rules) for path in changed)
+    if changed and descends and in_scope and not protected and not faults:
+        look = _Look(checker, hub, run, spec, log_dir, is_protected, is_test, policy, tuple(after.values()))
+        looked = look.at(tree, changes)
     return Evidence(
         base=run.base,
         commit=commit,
         tree=tree,
-        checked_tree=checked_tree,
+        checked_tree=looked.checked_tree,
         changed=changed,
         protected=protected,
         descends=descends,
         auto_committed=auto,
-        checks=results,
+        checks=looked.checks,
         took_ms=(time.monotonic_ns() - began) // 1_000_000,
+        item=spec.id,
+        verifier=checker.verifier(run.base, spec.checks),
+        tier=checker.tier,
+        faults=faults,
+        base_checks=looked.base_checks,
+        weakened=find_weakened(before, after, is_test),
+        witness=looked.witness,
     )
+
+
+class _Look:
+    """One look at a candidate: its checks on up to four trees."""
+
+    def __init__(
+        self,
+        checker: Checker,
+        hub: Hub,
+        run: Run,
+        spec: ItemSpec,
+        log_dir: Path,
+        is_protected: Callable[[str], bool],
+        is_test: Callable[[str], bool],
+        policy: Policy,
+        texts: tuple[bytes, ...],
+    ) -> None:
+        self._checker, self._hub, self._spec, self._policy = checker, hub, spec, policy
+        self._logs, self._texts = log_dir, texts
+        self._base_tree = hub.tree_of(run.base)
+        self._is_protected, self._is_test = is_protected, is_test
+
+    def at(self, tree: Commit, changes: Collection[Change]) -> _Looked:
+        """Check the candidate with its own tests, with the base's, and its tests without its change."""
+        kept = self._spec.tests == "kept"
+        own = with_protected_from(self._hub, tree, self._base_tree, self._is_protected, never)
+        if not self._spec.checks:
+            return _Looked(own)
+        base = self._checker.reference(self._base_tree, self._spec.checks, self._logs / "base")
+        tests = frozenset(change.path for change in changes if self._is_test(change.path))
+        if not tests:
+            checks, outcomes = self._checked(own, self._logs, base, EVERY)
+            return _Looked(own, checks, (), self._witness(base, own, outcomes, changes))
+        asked = Asked(texts=self._texts) if kept else Asked(tests.__contains__)
+        checks, outcomes = self._checked(own, self._logs, base, asked)
+        base_checks: tuple[CheckResult, ...] = ()
+        if kept:
+            with_base_tests = with_protected_from(self._hub, own, self._base_tree, self._is_test, never)
+            base_checks, _ = self._checked(with_base_tests, self._logs / "base-tests", base, EVERY)
+        return _Looked(own, checks, base_checks, self._witness(base, own, outcomes, changes))
+
+    def _checked(
+        self, tree: Commit, logs: Path, base: Outcomes, asked: Asked
+    ) -> tuple[tuple[CheckResult, ...], Outcomes]:
+        """Run all checks on a tree; run one that fails again, and measure one that misses tests by a steadied base."""
+        results: list[CheckResult] = []
+        ran = list(self._checker.ran(tree, self._spec.checks, logs, base))
+        for number, check in enumerate(self._spec.checks):
+            result = judged(ran[number], base, asked)
+            if result.state is CheckState.skipped_required and result.missing:
+                steady = self._checker.steadied(self._base_tree, check, self._logs / "base-again", base[check.name])
+                result = judged(ran[number], {check.name: steady}, asked)
+            for again in range(self._policy.flaky_retries):
+                if result.state is not CheckState.failed or result.faults:
+                    break
+                more = self._checker.ran(tree, (check,), logs / f"again-{again + 1}", base)[0]
+                second = judged(more, base, asked)
+                if second.state is CheckState.passed:
+                    result, ran[number] = replace(second, flaky=True), more
+            results.append(result)
+        return tuple(results), {one.result.name: one.outcome for one in ran}
+
+    def _witness(self, base: Outcomes, own: Commit, outcomes: Outcomes, changes: Collection[Change]) -> Witness | None:
+        """Run the candidate's tests on the base's product, where the item needs a witness."""
+        if not needs_witness(self._spec, self._policy.witness):
+            return None
+        edits: Edits = {
+            change.raw: Entry(change.new_mode, change.new_oid)
+            for change in changes
+            if self._is_test(change.path) and not self._is_protected(change.path) and change.status != "D"
+        }
+        if not edits:
+            return witness(base, base, outcomes, frozenset())
+        without = edit_tree(self._hub, self._base_tree, edits)
+        ran = self._checker.ran(without, self._spec.checks, self._logs / "witness", base)
+        tests = frozenset(change.path for change in changes if self._is_test(change.path))
+        return witness(base, {one.result.name: one.outcome for one in ran}, outcomes, tests)
 
 
 def freeze(hub: Hub, run: Run, place: Path) -> tuple[Commit, bool]:

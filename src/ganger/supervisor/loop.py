@@ -16,18 +16,21 @@ from ganger.core.effects import (
     Effect,
     StartWorker,
     Submit,
+    TestTrain,
 )
 from ganger.core.ids import ItemId, RunId
 from ganger.core.loop import Intent, StopReason, stop_reason
-from ganger.core.model import EndKind, Refusal
+from ganger.core.model import EndKind, Refusal, RefusalCode
 from ganger.core.reconcile import next_wake_ms, reconcile
 from ganger.core.state import State
+from ganger.core.train import Trial
 from ganger.errors import GangerError, JournalFailed
 from ganger.service.fleet import Accepted, Fleet, Reply
 from ganger.service.predicates import NO_PREDICATES, Predicates
+from ganger.service.reconcile_step import ReconcileStep
 from ganger.supervisor.crew import Crew
 from ganger.supervisor.effects import World, carry_out
-from ganger.supervisor.objections import weighed
+from ganger.supervisor.objections import driven, weighed
 
 log = logging.getLogger("ganger.supervisor")
 TRIES_MAX = 4
@@ -50,20 +53,33 @@ class Ticked(Struct, frozen=True):
 
 
 def look_around(
-    fleet: Fleet, world: World, intent: Intent, starting: Callable[[], frozenset[RunId]] = frozenset
+    fleet: Fleet,
+    world: World,
+    intent: Intent,
+    starting: Callable[[], frozenset[RunId]] = frozenset,
+    testing: Callable[[], frozenset[Trial]] = frozenset,
 ) -> Ticked:
     """Observe and reconcile, in one look at the newest state; changes nothing.
 
-    `starting` tells for which runs a worker is being started, besides those that the world shows to be started. It is
-    asked before the state is read: a start that is recorded meanwhile is then counted twice rather than not at all.
+    `starting` tells for which runs a worker is being started, besides those that the world shows to be started, and
+    `testing` which tests of the train are being run. Both are asked before the state is read: a start that is recorded
+    meanwhile is then counted twice rather than not at all.
     """
-    under_way = starting()
-    return fleet.look(lambda state, now_ms: _look(fleet, world, intent, under_way, state, now_ms))
+    under_way, tested = starting(), testing()
+    return fleet.look(lambda state, now_ms: _look(fleet, world, intent, under_way, tested, state, now_ms))
 
 
-def _look(fleet: Fleet, world: World, intent: Intent, under_way: frozenset[RunId], state: State, now_ms: int) -> Ticked:
+def _look(
+    fleet: Fleet,
+    world: World,
+    intent: Intent,
+    under_way: frozenset[RunId],
+    tested: frozenset[Trial],
+    state: State,
+    now_ms: int,
+) -> Ticked:
     observed = world.observe(state, now_ms)
-    observed = replace(observed, starting=observed.starting | under_way)
+    observed = replace(observed, starting=observed.starting | under_way, testing=tested)
     effects = reconcile(state, observed, now_ms, fleet.policy, intent)
     stop = None if effects else stop_reason(state, now_ms, fleet.policy, intent)
     return Ticked(effects, next_wake_ms(state, observed, now_ms, fleet.policy), stop)
@@ -85,12 +101,18 @@ class Bench:
         self.busy: set[str] = set()
         self.troubles: dict[str, Trouble] = {}
         self._starting: set[RunId] = set()
+        self._testing: set[Trial] = set()
         self._lock = threading.Lock()
 
     def starting(self) -> frozenset[RunId]:
         """Runs whose worker is being started."""
         with self._lock:
             return frozenset(self._starting)
+
+    def testing(self) -> frozenset[Trial]:
+        """Tests of the train that are being run."""
+        with self._lock:
+            return frozenset(self._testing)
 
     def take(self, effect: Effect, now_ms: int) -> bool:
         """Claim an effect; False when its key is busy or resting."""
@@ -101,6 +123,8 @@ class Bench:
             self.busy.add(effect.key)
             if isinstance(effect, StartWorker):
                 self._starting.add(effect.run)
+            if isinstance(effect, TestTrain):
+                self._testing.add(effect.trial)
             return True
 
     def work(self, effect: Effect) -> Reply | None:
@@ -121,6 +145,8 @@ class Bench:
                 self.busy.discard(effect.key)
                 if isinstance(effect, StartWorker):
                     self._starting.discard(effect.run)
+                if isinstance(effect, TestTrain):
+                    self._testing.discard(effect.trial)
 
     def next_retry_ms(self, now_ms: int) -> int | None:
         """When the first resting effect may be tried again; None when none rests.
@@ -188,8 +214,10 @@ class Supervisor:
         *,
         once: bool = False,
         predicates: Predicates = NO_PREDICATES,
+        driver: ReconcileStep | None = None,
     ) -> None:
         self.fleet, self.world, self.waker, self.predicates = fleet, world, waker, predicates
+        self.driver = driver
         self.intent = intent
         self.once = once
         self.bench = Bench(fleet, world)
@@ -220,10 +248,13 @@ class Supervisor:
 
     def tick(self) -> StopReason | None:
         """Look, start what is to be done, and sleep unless something quick was done."""
-        ticked = look_around(self.fleet, self.world, self.intent, self.bench.starting)
+        ticked = look_around(self.fleet, self.world, self.intent, self.bench.starting, self.bench.testing)
         now_ms = self.fleet.now_ms()
         quick = 0
-        for effect in weighed(ticked.effects, self.fleet, self.predicates):
+        effects, stop = driven(ticked.effects, self.fleet, self.driver)
+        if stop:
+            self.intent = replace(self.intent, offer=False)
+        for effect in weighed(effects, self.fleet, self.predicates):
             if isinstance(effect, Submit):
                 quick += self._submit(effect, now_ms)
         for effect in self._crew.by_importance(e for e in ticked.effects if not isinstance(e, Submit)):
@@ -241,6 +272,8 @@ class Supervisor:
         if self._is_beyond_once(effect) or not self.bench.take(effect, now_ms):
             return False
         reply = self.bench.work(effect)
+        if isinstance(reply, Refusal):
+            self._note_dirty_base(effect, reply)
         if not isinstance(reply, Accepted) or not reply.events:
             return False
         if self.once and not self.intent.once and isinstance(effect.command, cmd.GrantRun):
@@ -248,6 +281,12 @@ class Supervisor:
             if self.fleet.look(lambda state, _: bool(state.items[item].run)):
                 self.intent = replace(self.intent, once=ItemId(item))
         return True
+
+    def _note_dirty_base(self, effect: Submit, refusal: Refusal) -> None:
+        """Record why an item waits that nothing but the grant itself refuses: somebody is changing the target."""
+        if isinstance(effect.command, cmd.GrantRun) and refusal.code is RefusalCode.dirty_base:
+            wait = cmd.RecordWait(effect.command.item, refusal.code, refusal.reason, refusal.holder)
+            self.fleet.submit(wait, self.fleet.acts_as)
 
     def _is_beyond_once(self, effect: Submit) -> bool:
         """Whether the one item of `--once` was found earlier in this tick, and this grants another."""

@@ -132,7 +132,7 @@ class Observer:
             limit = self._stream(run).told.limit
             if limit is not None:
                 until_ms = limit.until_ms if limit.until_ms <= now_ms + RESET_MAX_MS else 0
-                found[run.id] = Limit(until_ms, limit.reason)
+                found[run.id] = Limit(until_ms, limit.reason, limit.overload)
         return found
 
     def _forget(self, manned: set[RunId]) -> None:

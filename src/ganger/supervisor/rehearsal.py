@@ -26,7 +26,7 @@ from ganger.core.evolve import evolve
 from ganger.core.facts import Run, Snapshot
 from ganger.core.hours import hours_open_ms
 from ganger.core.ids import Commit, ItemId, RunId, Seq, Token
-from ganger.core.landing import next_train
+from ganger.core.landing import next_trials
 from ganger.core.loop import Intent, StopReason, stop_reason
 from ganger.core.model import (
     CheckResult,
@@ -108,7 +108,7 @@ class _Rehearsal:
     """One night: the state, the queue of what is under way, and what was seen."""
 
     def __init__(self, facts: Snapshot, policy: Policy, pace: Pace, intent: Intent, begin_ms: int) -> None:
-        self.policy = replace(policy, lease_ttl_ms=FOREVER_MS, landing_mode="auto", planner="")
+        self.policy = replace(policy, lease_ttl_ms=FOREVER_MS, landing_mode="auto", planner="", train_parallel=1)
         self.state = State(facts, policy.paths)
         self.pace, self.intent, self.begin_ms, self.now_ms = pace, intent, begin_ms, begin_ms
         self._queue: list[tuple[int, int, Callable[[], None]]] = []
@@ -232,8 +232,9 @@ class _Rehearsal:
             self._train_busy = True
             self._later(self.pace.land_ms, self._landed)
             return
-        runs = next_train(self.state, self.policy)
-        if runs and self._checking < self.policy.effects_max:
+        wanted = next_trials(self.state, self.policy, self._target)
+        if wanted and self._checking < self.policy.effects_max:
+            runs = wanted[0].runs
             self._train_busy = True
             self._checking += 1
             known = len(runs) == 1 and self.state.runs[runs[0]].base == self._target

@@ -53,7 +53,7 @@ def tell(told: Told, event: port.DriverEvent, price: Price | None) -> Told:
             # Only a provider that answers lets a worker make its next call.
             return Told(told.usage, call, told.same_calls + 1 if call == told.call else 1)
         case port.RateLimited():
-            return _but(told, limit=Limit(event.reset_at_ms, event.reason[:REASON_CHARS_MAX]))
+            return _but(told, limit=Limit(event.reset_at_ms, event.reason[:REASON_CHARS_MAX], event.overload))
         case port.TurnEnded(outcome=port.TurnOutcome.completed):
             return Told(told.usage, told.call, told.same_calls)
         case _:

@@ -1,57 +1,172 @@
-"""Testing a batch of candidates as a whole, on top of the target as it is now."""
+"""Testing combinations of candidates on top of the target as it is now, and accused candidates by themselves."""
 
 from __future__ import annotations
 
+import hashlib
 import time
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
+from msgspec.structs import replace
+
+from ganger import __version__
 from ganger.core.facts import Run
-from ganger.core.ids import Commit
+from ganger.core.ids import Commit, RunId
 from ganger.core.model import Check, CheckResult, CheckState, ItemSpec
+from ganger.core.train import Trial
+from ganger.git.changes import changed_paths
 from ganger.git.hub import Hub
 from ganger.git.merge import combine
 from ganger.git.refs import train_ref
-from ganger.supervisor.effects import Tested
+from ganger.supervisor.effects import Probed, Tested
 from ganger.supervisor.evidence import Checker
 
 Member = tuple[Run, ItemSpec]
 OFF_TARGET = "its base is not on the target any more, and merging it would bring back what was taken away"
+LASTING = (CheckState.passed, CheckState.failed, CheckState.ran_nothing, CheckState.skipped_required)
+"""States that say something about the tree; a check that crashed or ran out of time may do better another time."""
 
 
-def try_train(checker: Checker, hub: Hub, members: Sequence[Member], logs: Path, flaky_retries: int) -> Tested:
-    """Merge the members' candidates onto the target in order, and run all their checks on the combined tree.
+class Train:
+    """Merges, checks, and what is known already: nothing is checked twice on one tree unless that is asked for."""
 
-    The same members on the same target give the same commits, so a second try costs nothing new. A tree that was
-    already checked with the same checks as a candidate is not checked again.
-    """
-    began = time.monotonic_ns()
-    old = hub.sync_target()
-    stale = {run.id: (OFF_TARGET,) for run, _ in members if not hub.is_ancestor(run.base, old)}
-    candidates = [
-        (run.id, run.evidence.commit if run.evidence else run.base, message(run, spec))
-        for run, spec in members
-        if run.id not in stale
-    ]
-    when_ms = max(run.reported_ms for run, _ in members)
-    combined = combine(hub, old, candidates, when_ms)
-    passed, results = False, tuple[CheckResult, ...]()
-    if combined.merged:
-        hub.set_ref(train_ref(combined.commit), combined.commit)
-        merged = [(run, spec) for run, spec in members if run.id in combined.merged]
-        known = _known_results(merged, combined.tree)
-        results = known or _checked(checker, combined.tree, merged, logs / combined.commit[:16], flaky_retries)
+    def __init__(self, checker: Checker, hub: Hub, folder: Path, retries: int) -> None:
+        """`folder` keeps logs and results; `retries` is how often a check is run again where that is asked for."""
+        self._checker, self._hub, self._folder, self._retries = checker, hub, folder, retries
+        self._known = folder / "known"
+
+    def test(self, members: Sequence[Member]) -> Tested:
+        """Merge the members' candidates onto the target in order, and run all their checks on the combined tree.
+
+        The same members on the same target give the same commits, and a longer list goes on where a shorter one ends.
+        """
+        began = time.monotonic_ns()
+        old = tip = self._hub.sync_target()
+        merged: list[Member] = []
+        commits: list[Commit] = []
+        conflicts: dict[RunId, tuple[str, ...]] = {}
+        waits: dict[RunId, tuple[str, ...]] = {}
+        for member in members:
+            made = self._merged(tip, old, member)
+            if isinstance(made, tuple):
+                alone = made if not merged else self._merged(old, old, member)
+                (conflicts if isinstance(alone, tuple) else waits)[member[0].id] = made
+                continue
+            merged.append(member)
+            commits.append(made)
+            tip = made
+        tree = self._hub.tree_of(tip)
+        results: tuple[CheckResult, ...] = ()
+        if merged:
+            self._hub.set_ref(train_ref(tip), tip)
+            results = self._results(tree, all_checks(merged), merged, again=False)
+        return Tested(
+            runs=tuple(run.id for run, _ in merged),
+            old=old,
+            commit=tip,
+            tree=tree,
+            passed=bool(merged) and all(result.state is CheckState.passed for result in results),
+            checks=results,
+            conflicts=tuple(conflicts.items()),
+            took_ms=(time.monotonic_ns() - began) // 1_000_000,
+            commits=tuple(commits),
+            waits=tuple(waits.items()),
+        )
+
+    def probe(self, run: Run, spec: ItemSpec, trial: Trial) -> Probed:
+        """Test an accused candidate on top of a commit; one that does not merge there fails there."""
+        began = time.monotonic_ns()
+        made: Commit | tuple[str, ...] = trial.onto
+        if not trial.bare:
+            made = self._merged(trial.onto, trial.onto, (run, spec))
+        if isinstance(made, tuple):
+            return Probed(passed=False, took_ms=(time.monotonic_ns() - began) // 1_000_000)
+        self._hub.set_ref(train_ref(made), made)
+        members = () if trial.bare else ((run, spec),)
+        results = self._results(self._hub.tree_of(made), list(spec.checks), members, again=trial.again)
         passed = all(result.state is CheckState.passed for result in results)
-    return Tested(
-        runs=combined.merged,
-        old=old,
-        commit=combined.commit,
-        tree=combined.tree,
-        passed=passed,
-        checks=results,
-        conflicts=tuple((stale | combined.conflicts).items()),
-        took_ms=(time.monotonic_ns() - began) // 1_000_000,
-    )
+        return Probed(passed, results, (time.monotonic_ns() - began) // 1_000_000)
+
+    def _merged(self, tip: Commit, old: Commit, member: Member) -> Commit | tuple[str, ...]:
+        """The commit that lands a candidate on `tip`, or the paths in the way."""
+        run, spec = member
+        if not self._hub.is_ancestor(run.base, old):
+            return (OFF_TARGET,)
+        candidate = run.evidence.commit if run.evidence else run.base
+        made = combine(self._hub, tip, [(run.id, candidate, message(run, spec))], run.reported_ms)
+        if not made.merged:
+            return made.conflicts[run.id]
+        self._audit(tip, made.commit, run)
+        return made.commit
+
+    def _audit(self, tip: Commit, made: Commit, run: Run) -> None:
+        """AssertionError where a merge changes what its candidate does not: a wrong merge base undoes what landed.
+
+        A path that the target has moved elsewhere accounts for one that is changed in its place.
+        """
+        if run.evidence is None:
+            return
+        own = set(run.evidence.changed)
+        changed = {change.path for change in changed_paths(self._hub, tip, made)}
+        strange = sorted(changed - own)
+        if len(strange) > len(own - changed):
+            raise AssertionError(
+                f"merging {run.id} onto {tip} loses or makes changes that are not its own: {strange[:5]}"
+            )
+
+    def _results(
+        self, tree: Commit, checks: Sequence[Check], members: Sequence[Member], *, again: bool
+    ) -> tuple[CheckResult, ...]:
+        """Results of the checks on a tree, run only as far as they are not known; what passes late is marked flaky."""
+        found = {check.name: self._look_up(tree, check, members) for check in checks}
+        missing = [check for check in checks if found[check.name] is None]
+        log_dir = self._folder / tree[:16] / uuid.uuid4().hex[:8]
+        for result in self._checker.run(tree, missing, log_dir) if missing else ():
+            found[result.name] = result
+        for number in range(self._retries if again else 0):
+            failed = [check for check in checks if _has_failed(found[check.name])]
+            for result in self._checker.run(tree, failed, log_dir / f"again-{number + 1}") if failed else ():
+                if result.state is CheckState.passed:
+                    found[result.name] = replace(result, flaky=True)
+        results = tuple(result for result in found.values() if result is not None)
+        for check in checks:
+            self._keep(tree, check, found[check.name])
+        return results
+
+    def _look_up(self, tree: Commit, check: Check, members: Sequence[Member]) -> CheckResult | None:
+        """What the check is known to say about the tree, from an earlier test or from a candidate's own evidence."""
+        for run, _ in members:
+            evidence = run.evidence
+            if evidence is None or not evidence.checked_tree == evidence.tree == tree:
+                continue
+            for result in evidence.checks:
+                if result.argv == check.argv and result.state is CheckState.passed:
+                    return replace(result, name=check.name)
+        try:
+            kept = msgspec.json.decode(self._place(tree, check).read_bytes(), type=CheckResult)
+        except (FileNotFoundError, msgspec.MsgspecError):
+            return None
+        return replace(kept, name=check.name)
+
+    def _keep(self, tree: Commit, check: Check, result: CheckResult | None) -> None:
+        """Note a result; the file is there whole or not at all."""
+        if result is None or result.state not in LASTING:
+            return
+        place = self._place(tree, check)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        fresh = place.with_name(f"{place.name}.{uuid.uuid4().hex}")
+        fresh.write_bytes(msgspec.json.encode(result))
+        fresh.replace(place)
+
+    def _place(self, tree: Commit, check: Check) -> Path:
+        told = msgspec.json.encode((tree, check.argv, check.timeout_ms, self._checker.tier, __version__))
+        return self._known / hashlib.sha256(told).hexdigest()
+
+
+def _has_failed(result: CheckResult | None) -> bool:
+    return result is not None and result.state is not CheckState.passed
 
 
 def message(run: Run, spec: ItemSpec) -> str:
@@ -60,35 +175,6 @@ def message(run: Run, spec: ItemSpec) -> str:
     return (
         f"Land {spec.id}: {spec.title}\n\nGanger-Item: {spec.id}\nGanger-Run: {run.id}\nGanger-Candidate: {candidate}\n"
     )
-
-
-def _known_results(members: Sequence[Member], tree: Commit) -> tuple[CheckResult, ...]:
-    """Results of a single candidate whose own tree this is, checked unaltered; empty when there are none."""
-    if len(members) != 1:
-        return ()
-    evidence = members[0][0].evidence
-    if evidence is None or evidence.checked_tree != tree or evidence.tree != tree:
-        return ()
-    return evidence.checks
-
-
-def _checked(
-    checker: Checker, tree: Commit, members: Sequence[Member], log_dir: Path, flaky_retries: int
-) -> tuple[CheckResult, ...]:
-    """Run every different check of the members once; what fails is run again, and a late pass is marked as flaky."""
-    results = list(checker.run(tree, all_checks(members), log_dir))
-    by_name = {check.name: check for check in all_checks(members)}
-    for number in range(flaky_retries):
-        failed = [by_name[result.name] for result in results if result.state is not CheckState.passed]
-        if not failed:
-            break
-        for again in checker.run(tree, failed, log_dir / f"again-{number + 1}"):
-            if again.state is CheckState.passed:
-                place = next(i for i, result in enumerate(results) if result.name == again.name)
-                results[place] = CheckResult(
-                    **{name: getattr(again, name) for name in again.__struct_fields__ if name != "flaky"}, flaky=True
-                )
-    return tuple(results)
 
 
 def all_checks(members: Sequence[Member]) -> list[Check]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 import msgspec
+from msgspec.structs import replace
 
 from ganger import __version__
 from ganger.core import commands as cmd
@@ -19,24 +20,31 @@ from ganger.core.ids import Commit, RunId
 from ganger.core.model import Again, Evidence, ItemSpec, RecoveryFacts, WorkerId
 from ganger.core.policy import Policy
 from ganger.core.state import State
+from ganger.core.train import Trial
 from ganger.drivers import process
 from ganger.drivers.port import Driver, Turn
 from ganger.errors import GangerError, GitFailed, WorldFailed
-from ganger.git import landing, trash, workspace
+from ganger.git import landing, seeding, trash, workspace
 from ganger.git.hub import Hub
 from ganger.git.naming import repo_id
 from ganger.git.refs import keep_prefix
 from ganger.git.repository import Repository, checked_out_at, is_dirty, target_tip
-from ganger.jail.port import Jail
+from ganger.jail.bounds import NO_BOUNDS, Bounds
+from ganger.jail.port import Jail, Reach
 from ganger.journal.clock import wall_ms
 from ganger.journal.queries import Reader
 from ganger.service.place import find_common_dir
 from ganger.service.places import STARTED, Places
-from ganger.supervisor import brief, evidence, recovery, train
-from ganger.supervisor.effects import LandSeen, Tested
+from ganger.service.provisioning import Provisioning
+from ganger.service.worker_door import WorkerDoor, live, prepare, secret_of
+from ganger.service.worker_talk import SPOOL
+from ganger.supervisor import brief, evidence, forecast, recovery, train
+from ganger.supervisor.effects import LandSeen, Probed, Tested
 from ganger.supervisor.observe import Observer
+from ganger.supervisor.provision import Provisioner
 from ganger.supervisor.stream import Price, Reads
 from ganger.supervisor.watch import Watch
+from ganger.verifier import claims
 
 GONE = WorkerId(0, 0, "gone")
 """Stands for a worker that ended before it was recorded; no process has this identity."""
@@ -63,13 +71,24 @@ class RealWorld:
         watch: Watch,
         prices: Mapping[str, Price] = NO_PRICES,
         read_plan: ReadsPlan | None = None,
+        bounds: Bounds = NO_BOUNDS,
+        door: WorkerDoor | None = None,
+        wanted: Provisioning = Provisioning(),  # noqa: B008 - a frozen value
     ) -> None:
-        """`prices` are those of agents that do not report money, by their names, see `stream.Price`."""
+        """`prices` are those of agents that do not report money, by their names, see `stream.Price`.
+
+        `door` is where workers speak; without one what they say lies in their folders until somebody takes it in.
+        `wanted` is what workspaces are given.
+        """
+        self._bounds, self._door = bounds, door
+        self._provisioner = Provisioner(state_dir, hub, jail, bounds, wanted)
         self._state_dir, self._repository, self._hub, self._policy = state_dir, repository, hub, policy
         self._agents, self._jail, self._is_test, self._watch = agents, jail, is_test, watch
         self._fleet_mark = hashlib.sha256(os.fsencode(os.path.realpath(state_dir))).hexdigest()[:16]
         self._places = Places(state_dir)
-        self._checker = evidence.Checker(state_dir, hub, jail, is_protected)
+        self._checker = evidence.Checker(state_dir, hub, jail, is_protected, is_test, bounds)
+        self._train = train.Train(self._checker, hub, self._places.trains(), policy.flaky_retries)
+        self._forecast = forecast.Background(forecast.Seer(hub, self._places.workspace), state_dir)
         self._read_plan = read_plan
         self._observer = Observer(
             self._places,
@@ -85,11 +104,14 @@ class RealWorld:
     def observe(self, state: State, now_ms: int) -> Observed:
         """See what is, and watch the workers that live."""
         seen = self._observer.observe(state, now_ms)
+        if self._door is not None:
+            self._door.serve(live(state))
         self._watch.follow(
-            (run.id, run.worker, self._refs_of(run.id))
+            (run.id, run.worker, (*self._refs_of(run.id), self._places.door(run.id) / SPOOL))
             for run in state.runs.values()
             if run.id in seen.alive and run.worker is not None
         )
+        self._forecast.nudge([run for run in state.runs.values() if run.id in seen.workspaces and run.turn], now_ms)
         return seen
 
     def start(self, run: Run, spec: ItemSpec, turn: int) -> WorkerId:
@@ -100,18 +122,21 @@ class RealWorld:
             return earlier
         place = self._places.workspace(run.id)
         unseen = turn == 1 and not (folder / STARTED).exists()
-        if unseen and place.exists() and self._tip_of(run.id) != run.base:
+        cut_off = unseen and place.exists() and not self._provisioner.is_made(run.id)
+        if cut_off or (unseen and place.exists() and self._tip_of(run.id) != run.base):
             # Made for an earlier permit, by a start that was cut off; no worker has seen it.
             self.clean(run.id)
         if not place.exists():
             place.parent.mkdir(parents=True, exist_ok=True)
             if not self._hub.exists(run.base):
                 self._hub.sync_target()
-            workspace.create(self._hub, place, run.id, run.base)
+            begin = seeding.baseline(self._hub, run.id, run.base, spec.seed) if spec.seed else run.base
+            self._provisioner.make(run.id, begin)
         driver, settings = self._agent(run.agent)
         text = self._brief(run, spec, turn)
         (folder / "home").mkdir(parents=True, exist_ok=True)
         (folder / "tmp").mkdir(exist_ok=True)
+        spool = prepare(self._state_dir, run.id)
         order = Turn(
             run=run.id,
             item=run.item,
@@ -126,7 +151,10 @@ class RealWorld:
         (folder / STARTED).write_text(str(process.slept_ms()))
         order.brief_path.write_bytes(text.encode(errors="replace"))
         (folder / "stdin").write_bytes(launch.stdin)
-        self._write_manifest(order, run, spec, driver, launch.argv)
+        own = self._places.run(run.id)
+        reach = self._bounds.of_worker(spec.kind, place, own, folder, self._hub.objects, spool)
+        reach = self._provisioner.within(reach, run.id)
+        self._write_manifest(order, run, spec, driver, launch.argv, reach)
         return process.start(
             process.ProcessSpec(
                 argv=launch.argv,
@@ -137,7 +165,7 @@ class RealWorld:
                 exit_path=folder / "exit.json",
                 grace_ms=self._policy.stop_grace_ms,
                 marker=self._marker(run, turn),
-                writable=(place, folder / "home", folder / "tmp"),
+                reach=reach,
             ),
             self._jail,
         )
@@ -160,14 +188,22 @@ class RealWorld:
             self._places.checks(run.id, run.turn),
             self._is_test,
             self._policy.paths,
+            self._policy,
         )
         if found.commit != run.base:
             self._hub.set_ref(f"{keep_prefix(run.id)}turn-{run.turn}", found.commit)
+        if self._policy.claims == "refuse":
+            told = claims.told_by(self._hub.git, found.base, found.commit)
+            return replace(found, faults=(*found.faults, *claims.audit(told, self._is_test)))
         return found
 
     def test(self, members: tuple[tuple[Run, ItemSpec], ...]) -> Tested:
         """Merge candidates onto the target and check the whole."""
-        return train.try_train(self._checker, self._hub, members, self._places.trains(), self._policy.flaky_retries)
+        return self._train.test(members)
+
+    def probe(self, run: Run, spec: ItemSpec, trial: Trial) -> Probed:
+        """Test an accused candidate by itself."""
+        return self._train.probe(run, spec, trial)
 
     def land(self, old: Commit, new: Commit, tree: Commit) -> LandSeen:
         """Move the user's target branch by compare-and-swap."""
@@ -202,7 +238,8 @@ class RealWorld:
             raise WorldFailed(f"the checkpoint {commit} of {run.id} is not in the hub: its workspace stays as it is")
         self._sweep(run)
         self.clean(run.id)
-        workspace.create(self._hub, self._places.workspace(run.id), run.id, commit)
+        begin = seeding.begun_again(self._hub, run.id, run.base, commit)
+        self._provisioner.make(run.id, begin)
 
     def read_plan(self, path: str) -> cmd.AddPlan | str:
         """Read a plan file again."""
@@ -232,7 +269,8 @@ class RealWorld:
             held = recovery.held(self._hub, self._places.workspace(run.id), run)
         reader = Reader(self._state_dir / "journal.db")
         try:
-            return brief.compose(reader, run, spec, turn, held)
+            meets = forecast.notices(forecast.read(self._state_dir), run.id)
+            return brief.compose(reader, run, spec, turn, held, meets)
         finally:
             reader.close()
 
@@ -247,18 +285,26 @@ class RealWorld:
     def _environment(self, run: Run, turn: int, folder: Path) -> dict[str, str]:
         """What a worker finds in its environment: nothing of ours but what it needs to report."""
         path = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
-        return process.clean_env({**os.environ, "PATH": path}) | {
-            "HOME": str(folder / "home"),
-            "TMPDIR": str(folder / "tmp"),
-            "GANGER_STATE": str(self._state_dir),
-            "GANGER_RUN": run.id,
-            "GANGER_TURN": str(turn),
-            "GANGER_TOKEN": str(run.lease.token),
-            "GIT_CONFIG_NOSYSTEM": "1",
-            "GIT_TERMINAL_PROMPT": "0",
-        }
+        provided = self._provisioner.environment(run.id)
+        return (
+            process.clean_env({**os.environ, "PATH": path})
+            | provided
+            | {
+                "HOME": str(folder / "home"),
+                "TMPDIR": str(folder / "tmp"),
+                "GANGER_DOOR": str(self._places.door(run.id)),
+                "GANGER_SECRET": secret_of(self._state_dir, run.id, run.lease.token),
+                "GANGER_RUN": run.id,
+                "GANGER_TURN": str(turn),
+                "GANGER_TOKEN": str(run.lease.token),
+                "GIT_CONFIG_NOSYSTEM": "1",
+                "GIT_TERMINAL_PROMPT": "0",
+            }
+        )
 
-    def _write_manifest(self, order: Turn, run: Run, spec: ItemSpec, driver: Driver, argv: tuple[str, ...]) -> None:
+    def _write_manifest(
+        self, order: Turn, run: Run, spec: ItemSpec, driver: Driver, argv: tuple[str, ...], reach: Reach
+    ) -> None:
         """Record under what the worker was started (CONTRACTS §8)."""
         manifest = {
             "run": run.id,
@@ -272,6 +318,13 @@ class RealWorld:
             "prompt_sha256": hashlib.sha256(order.brief_path.read_bytes()).hexdigest(),
             "item_sha256": hashlib.sha256(msgspec.json.encode(spec, order="sorted")).hexdigest(),
             "tier": self._jail.tier,
+            "jail": {
+                "mechanism": self._jail.mechanism,
+                "gaps": self._jail.gaps,
+                "writable": tuple(map(str, reach.writable)),
+                "network": reach.network,
+                "limits": reach.limits,
+            },
             "scope": run.lease.scope,
             "ganger": __version__,
             "item": spec,

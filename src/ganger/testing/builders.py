@@ -33,7 +33,7 @@ def result(state: CheckState = CheckState.passed, name: str = "unit", **fields: 
 def evidence(**fields: Any) -> Evidence:
     """Evidence on a good candidate."""
     given = {"commit": CANDIDATE, "tree": TREE, "checked_tree": TREE, "changed": ("src/a.py",), "checks": (result(),)}
-    return Evidence(base=BASE, **{**given, **fields})
+    return Evidence(**{"base": BASE, **given, **fields})
 
 
 class Story:
@@ -108,7 +108,11 @@ class Story:
         runs = [self._live(item) for item in items]
         given = {"runs": tuple(run.id for run in runs), "passed": True, **fields}
         members = tuple((run.id, run.lease.token, CANDIDATE) for run in runs)
-        return cmd.RecordTrain(**{"members": members, "old": BASE, "commit": TIP, "tree": TREE, **given})
+        shown = {"members": members, "old": BASE, "commit": TIP, "tree": TREE, **given}
+        count = len(shown["runs"])
+        before = tuple(Commit(f"{n:040}") for n in range(1, count))
+        shown.setdefault("commits", (*before, shown["commit"]) if count else ())
+        return cmd.RecordTrain(**shown)
 
     def landing(self, item: str = "login") -> Run:
         """Have a candidate's landing started."""

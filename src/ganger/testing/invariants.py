@@ -64,6 +64,8 @@ class Facts(Protocol):
     git: SimulatedGit
     swaps: set[tuple[Commit, Commit]]
     """Every move of the target that ganger made."""
+    flaky: float
+    """How often a check fails by chance."""
 
     def living(self, run: RunId) -> int:
         """Processes of the run that live, recorded or not."""
@@ -107,6 +109,8 @@ class Live:
         self.done: set[int] = set()
         self.evidence: dict[Commit, Evidence] = {}
         self.accepted = Commit("")
+        self.failures = 0
+        """Failed tests that it was part of."""
         self.stopped = False
 
 
@@ -140,11 +144,16 @@ class Ledger:
         self.runs: dict[RunId, Live] = {}
         self.items: dict[ItemId, Account] = {}
         self.ended: set[RunId] = set()
-        self.passed: set[tuple[Commit, Commit, Commit]] = set()
+        self.passed: set[tuple[Commit, Commit]] = set()
+        """Commits that passed as a whole, with their trees."""
+        self.luck = False
+        """Whether checks have failed by chance so far."""
         self.landing: ev.LandingStarted | None = None
         self.landings = 0
         self.outsiders: dict[str, Outsider] = {}
         self.windows: dict[str, int] = {}
+        self.due: dict[str, int] = {}
+        """When each schedule is due next."""
         self.paid: list[tuple[ItemId, Usage]] = []
         """What ended runs of this night have spent."""
         self.in_order = True
@@ -280,6 +289,18 @@ class Ledger:
     def limited(self, entry: ev.Entry, event: ev.ProviderLimited) -> None:
         self.windows[event.provider] = max(self.windows.get(event.provider, 0), event.until_ms)
 
+    def schedule_set(self, entry: ev.Entry, event: ev.ScheduleSet) -> None:
+        self.due[event.name] = event.next_ms
+
+    def schedule_fired(self, entry: ev.Entry, event: ev.ScheduleFired) -> None:
+        if event.due_ms != self.due.pop(event.name, None) or event.due_ms > entry.at_ms:
+            fail("LR7", f"schedule {event.name} was taken as fired for {event.due_ms}, which it was not due for")
+        if event.next_ms:
+            self.due[event.name] = event.next_ms
+
+    def schedule_dropped(self, entry: ev.Entry, event: ev.ScheduleDropped) -> None:
+        self.due.pop(event.name, None)
+
     def lease_granted(self, entry: ev.Entry, event: ev.LeaseGranted) -> None:
         name, paths = f"lease:{entry.seq}", self.paths_of(event.scope)
         for run_id, live in self.runs.items():
@@ -382,12 +403,43 @@ class Ledger:
 
     def train(self, entry: ev.Entry, event: ev.TrainTested) -> None:
         if event.passed:
-            self.passed.add((event.old, event.commit, event.tree))
+            self.passed.add((event.commit, event.tree))
+        for run_id in () if event.passed else event.runs:
+            if run_id in self.runs:
+                self.runs[run_id].failures += 1
+        self.luck = self.luck or bool(self._world.flaky)
+
+    def probed(self, entry: ev.Entry, event: ev.CandidateProbed) -> None:
+        live = self.live(event.run, event)
+        self.luck = self.luck or bool(self._world.flaky)
+        live.failures += not (event.passed or event.bare)
+
+    def pair_found(self, entry: ev.Entry, event: ev.PairFound) -> None:
+        """A pair that is named fails together, and passes each without the other, unless chance played a part."""
+        live, git = self.live(event.run, event), self._world.git
+        if self.luck:
+            return
+        for onto, state in ((event.commit, "fails"), (git.nodes[event.commit].parents[0], "passes")):
+            made = git.merge(onto, live.accepted, "looked at")
+            passes = not isinstance(made, tuple) and git.check_state(made) is CheckState.passed
+            if passes is not (state == "passes"):
+                fail("BX13", f"{event.run} and {event.other} are named as a pair, but on {onto[:12]} it never {state}")
+
+    def _check_blame(self, live: Live, event: ev.StopRequested) -> None:
+        """Nobody is blamed for what was seen once, nor for a target that fails by itself."""
+        if event.end is not EndKind.superseded or "does not merge" in event.reason:
+            return
+        if live.failures <= self._policy.flaky_retries and not self._policy.flaky_retries > 1:
+            fail("BX13", f"{event.run} is blamed for what was seen {live.failures} times: {event.reason}")
+        _, found, rest = event.reason.partition("on top of the target at ")
+        for commit in self._world.git.nodes if found else ():
+            if commit.startswith(rest[:12]) and self._world.git.check_state(commit) is not CheckState.passed:
+                fail("BX13", f"{event.run} is blamed for what {commit[:12]} does without it")
 
     def landing_started(self, entry: ev.Entry, event: ev.LandingStarted) -> None:
         if self.landing is not None:
             fail("I-13", "a landing was started while another was under way")
-        if (event.old, event.new, event.tree) not in self.passed or self._world.git.tree(event.new) != event.tree:
+        if (event.new, event.tree) not in self.passed or self._world.git.tree(event.new) != event.tree:
             fail("I-8", f"{event.new} is to land, but its tree was not tested")
         for run_id in event.runs:
             live = self.live(run_id, event)
@@ -419,6 +471,7 @@ class Ledger:
     def stop_requested(self, entry: ev.Entry, event: ev.StopRequested) -> None:
         live = self.live(event.run, event)
         live.stopped = True
+        self._check_blame(live, event)
         if live.turn in live.done and _blames_worker(event):
             fail("I-4", f"{event.run} reported that it is done, and is ended because {event.reason}")
 
@@ -579,6 +632,9 @@ _CHECKS: dict[type, Callable[[Ledger, ev.Entry, Any], None]] = {
     ev.WorkspaceRewound: Ledger.about_live,
     ev.Forbade: Ledger.about_live,
     ev.ProviderLimited: Ledger.limited,
+    ev.ScheduleSet: Ledger.schedule_set,
+    ev.ScheduleFired: Ledger.schedule_fired,
+    ev.ScheduleDropped: Ledger.schedule_dropped,
     ev.LeaseGranted: Ledger.lease_granted,
     ev.LeaseExtended: Ledger.lease_extended,
     ev.LeaseEnded: Ledger.lease_ended,
@@ -590,6 +646,9 @@ _CHECKS: dict[type, Callable[[Ledger, ev.Entry, Any], None]] = {
     ev.EvidenceRecorded: Ledger.evidence,
     ev.VerdictGiven: Ledger.verdict,
     ev.TrainTested: Ledger.train,
+    ev.CandidateProbed: Ledger.probed,
+    ev.PairFound: Ledger.pair_found,
+    ev.TargetFoundRed: Ledger.about_live,
     ev.LandingStarted: Ledger.landing_started,
     ev.LandingAbandoned: Ledger.abandoned,
     ev.RunLanded: Ledger.landed,

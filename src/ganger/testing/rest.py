@@ -41,7 +41,8 @@ def check_rest(state: State, now_ms: int, stop: StopReason, world: SimulatedWorl
         fail("I-12", f"the night is over ({stop}), and a worker of {alive[0]} lives")
     for run in state.runs.values():
         landing = state.landing
-        waits = run.question or (landing is not None and landing.question and run.accepted_seq)
+        held = landing.question if landing is not None else state.search.red
+        waits = run.question or (held and run.accepted_seq)
         if not waits:
             fail("I-20", f"the night is over ({stop}), and {run.id} waits for nothing that a person sees")
     for item in state.items.values():

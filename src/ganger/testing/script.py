@@ -147,10 +147,14 @@ class Use(Step, frozen=True):
 
 
 class Limited(Step, frozen=True):
-    """Tell by an event that the provider refuses, until so many seconds from now; null when it does not say."""
+    """Tell by an event that the provider refuses, until so many seconds from now; null when it does not say.
+
+    `overload`: it is busy, rather than a quota used up.
+    """
 
     reset_in_s: float | None = None
     reason: str = "rate limit"
+    overload: bool = False
 
 
 class Call(Step, frozen=True):

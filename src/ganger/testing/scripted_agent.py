@@ -211,7 +211,7 @@ def _tell(step: Use | Limited | Call) -> None:
             _event("usage", fields)
         case Limited():
             reset_ms = 0 if step.reset_in_s is None else int((time.time() + step.reset_in_s) * 1000)
-            _event("rate_limited", {"reset_at_ms": reset_ms, "reason": step.reason})
+            _event("rate_limited", {"reset_at_ms": reset_ms, "reason": step.reason, "overload": step.overload})
         case Call():
             for _ in range(step.times):
                 _event("tool_call", {"name": step.name, "arguments": step.arguments})

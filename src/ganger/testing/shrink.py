@@ -11,6 +11,7 @@ tried too: the result is a seed and a configuration.
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -102,6 +103,10 @@ def _weaker(config: Config) -> Iterator[Config]:
             yield replace(config, faults=(*config.faults[:at], weaker, *config.faults[at + 1 :]))
 
 
+_MEMBER = re.compile(r"<(\w+\.\w+): [^>]*>")
+"""How an enumeration's member is shown; its name is what can be read again."""
+
+
 def as_python(case: Case) -> str:
     """Write a case as the line that plays it, settings as they are by default left out."""
     return f"simulate({case.seed}, {_call(case.config, Config())})"
@@ -112,7 +117,7 @@ def _call(value: Config | Policy, plain: Config | Policy) -> str:
     for field in fields(value):
         mine, default = getattr(value, field.name), getattr(plain, field.name)
         if mine != default:
-            text = _call(mine, default) if isinstance(mine, Policy) else repr(mine)
+            text = _call(mine, default) if isinstance(mine, Policy) else _MEMBER.sub(r"\1", repr(mine))
             settings.append(f"{field.name}={text}")
     return f"{type(value).__name__}({', '.join(settings)})"
 

@@ -32,7 +32,7 @@ LANES = (
 )
 ACTIONS = (
     *("stop", "retry", "commit", "force", "dirty", "blocked", "rebase", "revise", "night", "kill"),
-    *("lease", "lease", "plan", "rewind", "schedule", "now", "breaker"),
+    *("lease", "lease", "plan", "rewind", "schedule", "now", "breaker", "red"),
 )
 FAULTS = ("crash", "fail", "slow", "jump", "away", "deaf", "disk", "flaky", "skew")
 

@@ -13,8 +13,11 @@ from ganger.core.model import EndKind, LeaseMode, QuestionKind
 from ganger.core.state import State
 from ganger.service.fleet import Reply
 from ganger.testing.simulated_fleet import SCOPES
-from ganger.testing.simulated_git import HALF
+from ganger.testing.simulated_git import BROKEN, HALF
 from ganger.testing.simulated_world import SimulatedWorld
+
+RED_PATH = "docs/s.txt"
+"""The file by which the operator breaks the target, in nobody's scope but that of all files."""
 
 
 class Desk(Protocol):
@@ -59,6 +62,8 @@ def act(desk: Desk, action: str, rng: Random) -> None:
             desk.person(cmd.RetryItem(rng.choice(sorted(state.items))))
         case "commit":
             commit(world, rng)
+        case "red":
+            redden(world)
         case "force":
             history = world.git.history(world.target)
             world.operator_moves(rng.choice(history[-4:]))
@@ -127,6 +132,20 @@ def commit(world: SimulatedWorld, rng: Random) -> None:
     made = world.git.commit(files, (world.target,), f"operator {world.stage.now_ms}")
     if world.git.check_state(made) == "passed":
         world.operator_moves(made)
+
+
+def redden(world: SimulatedWorld) -> None:
+    """Commit something to the target that fails the checks by itself, or put that right."""
+    files = dict(world.git.files(world.target))
+    if files.pop(RED_PATH, None) is None:
+        files[RED_PATH] = f"{BROKEN} {world.stage.now_ms}"
+    world.operator_moves(world.git.commit(files, (world.target,), f"operator {world.stage.now_ms}"))
+
+
+def mend(world: SimulatedWorld) -> None:
+    """Take whatever fails out of the target."""
+    files = {path: text for path, text in world.git.files(world.target).items() if BROKEN not in text.split()}
+    world.operator_moves(world.git.commit(files, (world.target,), f"mended {world.stage.now_ms}"))
 
 
 def revised(added: cmd.AddPlan, state: State, rng: Random) -> cmd.AddPlan:

@@ -17,6 +17,8 @@ from ganger.service.fleet import Reply
 from ganger.testing.invariants import CALL_TOKENS_MAX, fail
 from ganger.testing.simulated_git import BROKEN, HALF, NO_TESTS, SimulatedGit, differing
 
+OVERLOADED = "overloaded"
+"""The reason by which a simulated provider says that it is busy, rather than a quota used up."""
 Script: TypeAlias = Generator[int, None, int]
 
 
@@ -347,7 +349,7 @@ def refused(me: Worker) -> Script:
     if me.attempt > 1 and me.rng.random() < 0.7:
         return (yield from honest(me))
     yield me.rng.randrange(1_000, 30_000)
-    me.limit = (0, "quota exceeded")
+    me.limit = (0, me.rng.choice(("quota exceeded", OVERLOADED)))
     yield 1 << 40
     return 1
 

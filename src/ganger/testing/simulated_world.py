@@ -20,12 +20,13 @@ from ganger.core.ids import Commit, RunId, Token
 from ganger.core.model import CheckState, Evidence, ItemSpec, QuestionKind, RecoveryFacts, WorkerId
 from ganger.core.policy import Policy
 from ganger.core.state import State
+from ganger.core.train import Trial
 from ganger.errors import WorldFailed
 from ganger.service.fleet import Reply
-from ganger.supervisor.effects import LandSeen, Tested
+from ganger.supervisor.effects import LandSeen, Probed, Tested
 from ganger.testing.invariants import Ledger, fail
 from ganger.testing.simulated_git import SimulatedGit
-from ganger.testing.simulated_workers import BEHAVIOURS, Worker, Workspace, plans
+from ganger.testing.simulated_workers import BEHAVIOURS, OVERLOADED, Worker, Workspace, plans
 
 DROPPED = "(the commit it started from is on the target no longer)"
 """In place of a conflicting path: merging it would bring back what the operator took away."""
@@ -173,7 +174,7 @@ class SimulatedWorld:
             clocks={run: self._clocks(run) for run in alive},
             usage={run.id: process.worker.spent for run, process in self._last_turns(state)},
             limits={
-                run.id: Limit(process.limit_until_ms, process.worker.limit[1])
+                run.id: Limit(process.limit_until_ms, process.worker.limit[1], process.worker.limit[1] == OVERLOADED)
                 for run, process in self._last_turns(state)
                 if process.worker.limit is not None
             },
@@ -360,27 +361,58 @@ class SimulatedWorld:
         """Merge the candidates onto the target in order, and check the whole."""
         self.stage.point("test: before")
         old = commit = self.target
-        merged: list[RunId] = []
+        merged: list[tuple[Run, ItemSpec]] = []
+        commits: list[Commit] = []
         conflicts: list[tuple[RunId, tuple[str, ...]]] = []
+        waits: list[tuple[RunId, tuple[str, ...]]] = []
         for run, spec in members:
-            assert run.evidence is not None
-            result: Commit | tuple[str, ...] = (DROPPED,)
-            if is_based_on(self.git, run.base, old):
-                result = self.git.merge(commit, run.evidence.commit, f"land {spec.id} {run.id}")
-            if isinstance(result, tuple):
-                conflicts.append((run.id, result))
+            made = self._merged(commit, old, run, spec)
+            if isinstance(made, tuple):
+                alone = self._merged(old, old, run, spec)
+                (conflicts if isinstance(alone, tuple) else waits).append((run.id, made))
             else:
-                commit = result
-                merged.append(run.id)
+                commit = made
+                commits.append(made)
+                merged.append((run, spec))
         self.refs[f"train/{commit}"] = commit
         self.stage.point("test: merged")
         self.stage.interlude(150_000)
-        names = {check.name: check for _, spec in members for check in spec.checks}
-        flaky = all(self.stage.rng.random() < self.flaky for _ in range(1 + self.policy.flaky_retries))
+        names = {check.name: check for _, spec in merged for check in spec.checks}
+        flaky = self.stage.rng.random() < self.flaky
         results = self.git.run_checks(commit, tuple(names.values()), flaky) if merged else ()
         self.stage.point("test: after")
         passed = bool(merged) and all(result.state is CheckState.passed for result in results)
-        return Tested(tuple(merged), old, commit, self.git.tree(commit), passed, results, tuple(conflicts))
+        return Tested(
+            runs=tuple(run.id for run, _ in merged),
+            old=old,
+            commit=commit,
+            tree=self.git.tree(commit),
+            passed=passed,
+            checks=results,
+            conflicts=tuple(conflicts),
+            commits=tuple(commits),
+            waits=tuple(waits),
+        )
+
+    def _merged(self, tip: Commit, old: Commit, run: Run, spec: ItemSpec) -> Commit | tuple[str, ...]:
+        assert run.evidence is not None
+        if not is_based_on(self.git, run.base, old):
+            return (DROPPED,)
+        return self.git.merge(tip, run.evidence.commit, f"land {spec.id} {run.id}")
+
+    def probe(self, run: Run, spec: ItemSpec, trial: Trial) -> Probed:
+        """Check an accused candidate on top of a commit, or that commit alone."""
+        self.stage.point("probe: before")
+        made = trial.onto if trial.bare else self._merged(trial.onto, trial.onto, run, spec)
+        if isinstance(made, tuple):
+            return Probed(passed=False)
+        self.refs[f"train/{made}"] = made
+        self.stage.interlude(150_000)
+        tries = 1 + (self.policy.flaky_retries if trial.again else 0)
+        flaky = all(self.stage.rng.random() < self.flaky for _ in range(tries))
+        results = self.git.run_checks(made, spec.checks, flaky)
+        self.stage.point("probe: after")
+        return Probed(all(result.state is CheckState.passed for result in results), results)
 
     def land(self, old: Commit, new: Commit, tree: Commit) -> LandSeen:
         """Move the target by compare-and-swap, or find it moved already, as `git.landing.land` does."""

@@ -39,7 +39,7 @@ from ganger.testing.invariants import Ledger, Violation, check_fold, fail
 from ganger.testing.memory_store import Disk, MemoryStore
 from ganger.testing.rest import check_rest, check_stalled
 from ganger.testing.simulated_fleet import HOUR_MS, Config, chance, plan, short, swarm
-from ganger.testing.simulated_operator import act, answer
+from ganger.testing.simulated_operator import act, answer, mend
 from ganger.testing.simulated_world import SimulatedWorld, refuse_by_chance
 
 START_MS = 1_800_000_000_000
@@ -302,7 +302,7 @@ class Simulation:
         if shift.next_ms != at_ms:
             return
         shift.next_ms = None
-        ticked = look_around(shift.fleet, self.world, shift.intent, shift.bench.starting)
+        ticked = look_around(shift.fleet, self.world, shift.intent, shift.bench.starting, shift.bench.testing)
         self._check_quiet(shift)
         now_ms = shift.fleet.now_ms()
         quick = False
@@ -336,7 +336,7 @@ class Simulation:
                 fail("BX9", f"a worker of {effect.run} is started {until_ms - now_ms} ms before {provider} opens")
 
     def _leave(self, shift: Shift, stop: StopReason) -> None:
-        again = look_around(shift.fleet, self.world, shift.intent, shift.bench.starting)
+        again = look_around(shift.fleet, self.world, shift.intent, shift.bench.starting, shift.bench.testing)
         if again.effects:
             fail("quiet", f"at rest, but a second look gives {again.effects[0]}")
         self.note(f"the night is over: {stop}")
@@ -464,6 +464,8 @@ class Simulation:
         """Faults end, and the operator's work tree is in order."""
         self.healed = True
         self.world.tidy, self.world.blocked, self.world.rebasing, self.world.flaky = True, False, False, 0.0
+        if self.world.git.check_state(self.world.target) != "passed":
+            mend(self.world)
         self.note("healed")
         self.later(60_000, self._open)
         self.wake()

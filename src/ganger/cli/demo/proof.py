@@ -15,7 +15,8 @@ from ganger.core.model import ItemSpec
 from ganger.core.patterns import PathRules, scope_matches
 from ganger.drivers.process import clean_env, run_check
 from ganger.git.command import Git, run_safe
-from ganger.jail.none import NoJail
+from ganger.jail.choice import TIERS, Mechanism, choose, tools_for
+from ganger.jail.port import Network, Reach
 from ganger.journal.queries import ItemRow, Reader
 from ganger.service.place import JOURNAL
 
@@ -96,5 +97,7 @@ def _tests(repository: Path, scratch: Path, items: dict[str, ItemRow]) -> list[s
     home = scratch / "home"
     home.mkdir()
     env = clean_env(os.environ) | {"HOME": str(home), "PYTHONDONTWRITEBYTECODE": "1"}
-    ended = run_check(check.argv, env, clone, CHECK_MS, log, NoJail())
+    jail = choose(Mechanism.auto, TIERS[0], tools_for(env.get("PATH", os.defpath), (repository,)))
+    reach = Reach(writable=(clone, home), network=Network.none)
+    ended = run_check(check.argv, env, clone, CHECK_MS, log, jail, reach)
     return [] if ended.code == 0 else [f"the library's tests fail on a fresh clone of main: {log}"]

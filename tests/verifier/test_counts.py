@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from ganger.core.model import CheckState
-from ganger.supervisor.counts import Counted, count_tests
-from ganger.supervisor.evidence import check_state
+from ganger.verifier.containment import state_of
+from ganger.verifier.counts import Counted, count_tests
 
 PYTEST = ("python", "-m", "pytest", "-q")
 TABLE = [
@@ -72,7 +72,7 @@ def test_count_is_read_from_what_the_runner_prints(argv: tuple[str, ...], output
 def test_only_a_clean_exit_that_ran_something_passes(
     code: int | None, timed_out: bool, executed: int | None, expected: CheckState
 ) -> None:
-    assert check_state(code, timed_out=timed_out, executed=executed) is expected
+    assert state_of(code, timed_out=timed_out, executed=executed, faults=(), missing=()) is expected
 
 
 def test_real_runners_say_what_the_table_says(tmp_path: Path) -> None:

@@ -1,0 +1,144 @@
+"""The `[jail]` table of `ganger.toml`, the jail it asks for, and what is kept of it for those who ask what holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from ganger.core.model import Writes
+from ganger.jail.bounds import Bounds, OfKind
+from ganger.jail.choice import TIERS, Mechanism, choose, tools_for
+from ganger.jail.port import Jail, Limits, Network
+from ganger.plans import values
+from ganger.plans.values import SECOND_MS, Unfit, duration, integer
+from ganger.plans.wording import shown
+from ganger.service import place
+from ganger.service.layers import Key, Layers
+
+T = TypeVar("T")
+HOLDS = "jail.json"
+PROCESSES_MAX = 4_096
+_COUNT, _MIB = (1, 1 << 22), (1, 1 << 24)
+_CPU_MS = (SECOND_MS, 7 * values.DAY_MS)
+
+
+class Containment(Struct, frozen=True):
+    """What a fleet's workers and checks are to be kept in."""
+
+    tier_min: str = TIERS[-1]
+    mechanism: Mechanism = Mechanism.auto
+    bounds: Bounds = Bounds()
+
+    def jail(self, search_path: str, closed: tuple[Path, ...]) -> Jail:
+        """The jail to use; ConfigError where this machine has none as strong as it must be.
+
+        `closed` are places that the tools on the path must not bring into sight: the user's checkout and the state.
+        """
+        return choose(self.mechanism, self.tier_min, tools_for(search_path, closed))
+
+
+class Holds(Struct, frozen=True):
+    """What containment a supervisor works with."""
+
+    tier: str
+    mechanism: str
+    gaps: tuple[str, ...] = ()
+
+    @property
+    def line(self) -> str:
+        """On one line, for a person."""
+        return f"{self.tier} ({self.mechanism})" + (f": {self.gaps[0]}" if self.tier == TIERS[0] and self.gaps else "")
+
+
+def of_jail(jail: Jail) -> Holds:
+    """Describe a jail."""
+    return Holds(jail.tier, jail.mechanism, jail.gaps)
+
+
+def keep(state_dir: Path, jail: Jail) -> None:
+    """Leave word of the jail in use; StateDirError when that cannot be."""
+    place.replace_file(state_dir / HOLDS, msgspec.json.encode(of_jail(jail)))
+
+
+def kept(state_dir: Path) -> Holds | None:
+    """What the last supervisor worked with; None when there was none, or its word cannot be read."""
+    try:
+        return msgspec.json.decode((state_dir / HOLDS).read_bytes(), type=Holds)
+    except (OSError, msgspec.MsgspecError):
+        return None
+
+
+def read_jail(layers: Layers) -> Containment:
+    """Read `[jail]`, and what `[kinds.NAME]` says about it."""
+    take = layers.take
+    kinds = {name: _of_kind(layers, name) for name in layers.tables("kinds")}
+    bounds = Bounds(
+        readable=layers.take_from_files(("jail", "readable"), _places) or (),
+        writable=layers.take_from_files(("jail", "writable"), _places) or (),
+        network=take(("jail", "network"), _network, Network.open.value),
+        checks_network=take(("jail", "checks_network"), _network, Network.none.value),
+        limits=_limits(layers, PROCESSES_MAX),
+        kinds={name: kind for name, kind in kinds.items() if kind != OfKind()},
+    )
+    return Containment(
+        tier_min=take(("jail", "tier_min"), values.choice(*TIERS), TIERS[-1]),
+        mechanism=Mechanism(take(("jail", "mechanism"), values.choice(*Mechanism), Mechanism.auto.value)),
+        bounds=bounds,
+    )
+
+
+def _of_kind(layers: Layers, name: str) -> OfKind:
+    key = ("kinds", name)
+    writes = layers.take_from_files((*key, "writes"), values.choice(*Writes))
+    return OfKind(
+        network=layers.take_from_files((*key, "network"), _network),
+        read_only=writes == "none",
+        limits=_limits_at(lambda inner, parse: layers.take_from_files((*key, "limits", inner), parse)),
+    )
+
+
+def _limits(layers: Layers, processes_max: int) -> Limits:
+    key: Key = ("jail", "limits")
+
+    def take(inner: str, parse: Callable[[object], int]) -> int | None:
+        if inner == "processes_max":
+            return layers.take((*key, inner), parse, processes_max)
+        return layers.take_limit((*key, inner), parse)
+
+    return _limits_at(take)
+
+
+def _limits_at(take: Callable[[str, Callable[[object], int]], int | None]) -> Limits:
+    cpu_ms = take("cpu_max", duration(*_CPU_MS))
+    return Limits(
+        processes=take("processes_max", integer(*_COUNT)),
+        memory_mib=take("memory_mib_max", integer(*_MIB)),
+        files=take("files_max", integer(*_COUNT)),
+        cpu_s=None if cpu_ms is None else -(-cpu_ms // SECOND_MS),
+        file_mib=take("file_mib_max", integer(*_MIB)),
+    )
+
+
+def _network(value: object) -> Network:
+    if value == "gateway":
+        raise Unfit('cannot be "gateway" in this version of ganger: there is none yet', 'write "none" or "open"')
+    return Network(values.choice(*Network)(value))
+
+
+def _places(value: object) -> tuple[Path, ...]:
+    """Take a list of places on this machine: absolute, there, and not the whole of it."""
+    found = []
+    for text in values.texts(value):
+        path = Path(text)
+        if not path.is_absolute() or ".." in path.parts:
+            raise Unfit(f"holds {shown(text)}, which is not an absolute path")
+        if not path.exists():
+            raise Unfit(f"holds {shown(text)}, which is not there")
+        if path.resolve() == Path("/"):
+            raise Unfit(f"holds {shown(text)}: that would be no jail", 'write tier_min = "T0" if you want none')
+        found.append(path)
+    return tuple(found)

@@ -1,0 +1,8 @@
+"""Lies that are known to get through somewhere, each with the reason; the bench shows them like any other.
+
+An operator leaves this list in the commit that refuses it. `make liars` fails while any of them gets through.
+"""
+
+KNOWN: dict[str, str] = {
+    "fixture_follows_product": "an expected value in a fixture is replaced by what the product says",
+}
