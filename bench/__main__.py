@@ -7,7 +7,7 @@ import sys
 
 ALL = (
     *("patterns", "packing", "admission", "tick", "simulator", "questions"),
-    *("leases", "journal", "jail", "night", "train"),
+    *("leases", "journal", "verify", "jail", "night", "train"),
 )
 
 

@@ -188,3 +188,10 @@ def _with_tools(jail: Jail) -> tuple[object, ...]:
     if "bubblewrap" in jail.mechanism:
         return (bubblewrap.found(), "", tools, kernel.landlock_abi())
     return (tools, kernel.landlock_abi(), "mounts" in jail.mechanism)
+
+
+def test_tools_that_look_into_a_home_are_told_where_theirs_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".rustup").mkdir()
+    assert system.tool_homes({}) == {"RUSTUP_HOME": str(tmp_path / ".rustup")}
+    assert system.tool_homes({"RUSTUP_HOME": "/nowhere", "PYENV_ROOT": str(tmp_path)}) == {"PYENV_ROOT": str(tmp_path)}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store")
@@ -25,6 +25,8 @@ _FILES = ("pyvenv.cfg", "version", "settings.toml")
 """What of a tool's own folder is shown; `share` and the rest of a home's `.local` are not."""
 _BESIDE = {".cargo": (".rustup",)}
 _LINKS_MAX = 2_000
+_HOMES = {"RUSTUP_HOME": ".rustup", "PYENV_ROOT": ".pyenv"}
+"""Variables by which tools on PATH find their own folder, and where that is in a home when they are not set."""
 
 
 def tools(path: str, closed: Iterable[Path]) -> tuple[Path, ...]:
@@ -43,6 +45,12 @@ def tools(path: str, closed: Iterable[Path]) -> tuple[Path, ...]:
             if not _is_below(one, found) and _is_there(one) and not is_system(one):
                 found[one] = None
     return tuple(sorted(place for place in found if not _is_below(place, set(found) - {place})))
+
+
+def tool_homes(environ: Mapping[str, str]) -> dict[str, str]:
+    """Say where tools that look for their folder in a home find it although the home is another one."""
+    found = {name: environ.get(name) or str(Path.home() / folder) for name, folder in _HOMES.items()}
+    return {name: place for name, place in found.items() if _is_there(Path(place))}
 
 
 def is_system(path: Path) -> bool:

@@ -38,6 +38,7 @@ from ganger.git.trash import discard_scratch
 from ganger.git.trees import Edits, Entry, edit_tree
 from ganger.jail.bounds import NO_BOUNDS, Bounds
 from ganger.jail.port import Jail, Reach
+from ganger.jail.system import tool_homes
 from ganger.verifier import injection, record, substance
 from ganger.verifier.containment import lost_tests, missing_tests, named, newly_xfailed, runner_faults, state_of
 from ganger.verifier.contents import blobs_of, paths_of, read_changed
@@ -206,16 +207,20 @@ class Checker:
 
     def _environment(self, scratch: Path) -> dict[str, str]:
         closed = (self._state_dir / "scratch", self._state_dir / "workspaces")
-        return clean_env(os.environ) | {
-            "PATH": self._bounds.search_path(os.environ.get("PATH", os.defpath), closed),
-            "HOME": str(scratch / "home"),
-            "TMPDIR": str(scratch / "tmp"),
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "PYTHONNOUSERSITE": "1",
-            "GIT_CONFIG_NOSYSTEM": "1",
-            "GIT_CONFIG_GLOBAL": os.devnull,
-            "CI": "1",
-        }
+        return (
+            clean_env(os.environ)
+            | tool_homes(os.environ)
+            | {
+                "PATH": self._bounds.search_path(os.environ.get("PATH", os.defpath), closed),
+                "HOME": str(scratch / "home"),
+                "TMPDIR": str(scratch / "tmp"),
+                "PYTHONDONTWRITEBYTECODE": "1",
+                "PYTHONNOUSERSITE": "1",
+                "GIT_CONFIG_NOSYSTEM": "1",
+                "GIT_CONFIG_GLOBAL": os.devnull,
+                "CI": "1",
+            }
+        )
 
     def _reach(self, scratch: Path) -> Reach:
         """A check writes in its own places and nowhere else, and reads our recorders and what runs them."""

@@ -28,6 +28,7 @@ from ganger.git.hub import Hub
 from ganger.git.merge import checkout_tree
 from ganger.jail.bounds import NO_BOUNDS, Bounds
 from ganger.jail.port import Jail, Reach
+from ganger.jail.system import tool_homes
 from ganger.service.place import replace_file
 from ganger.service.places import Places
 from ganger.service.provisioning import Provisioning
@@ -155,7 +156,11 @@ class Provisioner:
             (home / name).mkdir(parents=True)
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_bytes(b"")
-        env = clean_env(os.environ) | {"HOME": str(home / "home"), "TMPDIR": str(home / "tmp"), "CI": "1"}
+        env = (
+            clean_env(os.environ)
+            | tool_homes(os.environ)
+            | {"HOME": str(home / "home"), "TMPDIR": str(home / "tmp"), "CI": "1"}
+        )
         reach = replace(
             self._bounds.of_check((tree, home / "home", home / "tmp"), (self._hub.objects,)),
             network=self._bounds.network,

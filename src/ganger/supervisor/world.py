@@ -31,6 +31,7 @@ from ganger.git.refs import keep_prefix
 from ganger.git.repository import Repository, checked_out_at, is_dirty, target_tip
 from ganger.jail.bounds import NO_BOUNDS, Bounds
 from ganger.jail.port import Jail, Reach
+from ganger.jail.system import tool_homes
 from ganger.journal.clock import wall_ms
 from ganger.journal.queries import Reader
 from ganger.service.place import find_common_dir
@@ -288,6 +289,7 @@ class RealWorld:
         provided = self._provisioner.environment(run.id)
         return (
             process.clean_env({**os.environ, "PATH": path})
+            | tool_homes(os.environ)
             | provided
             | {
                 "HOME": str(folder / "home"),
