@@ -459,6 +459,7 @@ def _planner_for_ever(known: Any, entry: Any, event: Any) -> None:
     known.plans = {plan: replace(facts, drained=False, quiet_replans=0) for plan, facts in known.plans.items()}
 
 
+REWINDS = Config(items=3, actions=("rewind",), action_every_ms=20_000, faults=(("crash", 0.9), ("slow", 0.9)))
 CUT_STARTS = Config(
     habits=("hangs", "too_slow"), actions=("stop",), action_every_ms=60_000, faults=(("crash", 1.0), ("away", 1.0))
 )
@@ -595,7 +596,8 @@ BUGS = (
         "a rewound turn's number is used twice",
         ("I-4", "I-12", "I-13"),
         ((evolve._EVOLVE, ev.RunRewound, _one_number_for_two),),
-        6_000,
+        600,
+        REWINDS,
     ),
     Bug("a lost worker's run is never judged", ("I-20", "quiet"), ((recovery, "decide_recovery", _never_recover),)),
     Bug(
