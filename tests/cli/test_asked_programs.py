@@ -58,8 +58,11 @@ def test_a_scorer_is_asked_by_whoever_would_hold_a_scope(fleet: Fleet) -> None:
     assert fleet.json("admit", "--lane", "more", "--autopick")["use"]["lane"] == "docs"
     instead = fleet.json("lease", "acquire", "--lane", "more", "--autopick")
     assert (instead["lane"], instead["scope"]) == ("docs", ["docs/**"])
-    forced = fleet.ganger("lease", "acquire", *asked, "--force")
-    assert forced.code == 0, "a person may take it by name"
+    needless = fleet.json("lease", "acquire", "--scope", "tests/y/**", "--force", "--holder", "bo")
+    forced = fleet.json("lease", "acquire", *asked, "--force")
+    by = {row["id"]: row["forced_by"] for row in fleet.json("lease", "list")["leases"]}
+    assert by[forced["id"]] == "dana", "a person may take it, by name"
+    assert by[needless["id"]] == "", "nobody stood against it"
 
 
 def test_of_two_that_ask_at_once_one_is_let_through(fleet: Fleet) -> None:

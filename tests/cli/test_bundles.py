@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from builders import Done, Fleet
+
+from ganger.cli.bundles import BYTES_MAX
 
 
 @pytest.fixture
@@ -92,6 +95,23 @@ def test_what_cannot_be_asked(night: Fleet, here: Callable[..., Done]) -> None:
         assert (done.code, done.out) == (2, "") and done.err.startswith(f"ganger: {told}"), done
     done = here("verify-bundle", "ganger.toml")
     assert done.code == 1 and "the first line is not that of a ganger.bundle/1" in done.out
+
+
+def test_what_is_no_file_is_not_read(night: Fleet, here: Callable[..., Done], tmp_path: Path) -> None:
+    """A pipe is not waited for, and what has no end is not taken into memory."""
+    pipe, long = tmp_path / "pipe", tmp_path / "long"
+    os.mkfifo(pipe)
+    with long.open("wb") as file:
+        file.truncate(BYTES_MAX + 1)
+    for path, told in (
+        (pipe, "is not a regular file"),
+        ("/dev/zero", "is not a regular file"),
+        (long, "is larger than"),
+    ):
+        done = here("verify-bundle", str(path))
+        assert (done.code, done.out) == (2, "") and done.err.startswith(f"ganger: {path} {told}"), done
+        keyed = here("verify-bundle", "ganger.toml", "--key", str(path))
+        assert keyed.code == 2 and "is no public key, nor a file with one" in keyed.err
 
 
 def test_a_worker_gets_no_signature(fleet: Fleet) -> None:

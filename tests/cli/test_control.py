@@ -186,7 +186,7 @@ def test_a_dry_run_tells_of_each_item_and_changes_nothing(fleet: Fleet) -> None:
 
 def test_a_predicate_is_asked_by_whoever_would_grant(fleet: Fleet) -> None:
     """`[predicates.freeze]` refuses while a file is there: in the night, for `admit` and for `retry --now`."""
-    begin(fleet, items="a")
+    begin(fleet, items="ab")
     frozen = fleet.root / "frozen"
     frozen.touch()
     check = f"sh -c 'test ! -e {frozen} || {{ echo code freeze; exit 1; }}'"
@@ -196,5 +196,8 @@ def test_a_predicate_is_asked_by_whoever_would_grant(fleet: Fleet) -> None:
     assert fleet.json("admit", "a")["refusal"]["code"] == "predicate"
     refused = fleet.ganger("retry", "a", "--now")
     assert (refused.code, "predicate freeze refused: code freeze" in refused.err) == (1, True), refused
+    assert fleet.ganger("retry", "a", "--now", "--force").out == "a is given to a.1\n"
+    assert fleet.json("show", "a.1")["forced_by"] == "dana", "who overrules a program is named"
     frozen.unlink()
-    assert fleet.ganger("retry", "a", "--now").out == "a is given to a.1\n"
+    assert fleet.ganger("retry", "b", "--now").out == "b is given to b.1\n"
+    assert fleet.json("show", "b.1")["forced_by"] == ""

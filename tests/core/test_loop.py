@@ -113,7 +113,7 @@ ROWS: list[tuple[str, dict[str, Any], Callable[[Story], Any] | None, Intent, Pol
     ("not yet as many as asked for", {}, Story.ended, Intent(granted_max=2), Policy(), None),
     ("the last of them is under way", {}, Story.started, Intent(granted_max=1), Policy(), None),
     ("another plan", {}, None, Intent(plan=PlanId("other")), Policy(), StopReason.complete),
-    ("nothing is offered", {}, None, Intent(offer=False), Policy(), StopReason.drained),
+    ("nothing is offered", {}, None, Intent(offer=False), Policy(), StopReason.pick_held),
     ("outside the hours", {}, None, END, Policy(hours=((0, 1),)), None),
     ("its kind is busy with what waits", {}, None, END, Policy(kinds=(Kind("patcher", 0),)), None),
 ]

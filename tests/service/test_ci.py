@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -214,6 +215,9 @@ def test_a_file(tmp_path: Path) -> None:
     for damaged in ("", "[]", "green", json.dumps({COMMIT: "green"})):
         (tmp_path / "ci.json").write_text(damaged)
         assert asked().state is CiState.unavailable
+    (tmp_path / "ci.json").unlink()
+    os.mkfifo(tmp_path / "ci.json")
+    assert asked() == Ci(CiState.unavailable, f"{tmp_path / 'ci.json'} is not a regular file")
 
 
 @pytest.mark.parametrize(

@@ -210,4 +210,4 @@ def test_a_driver_that_says_stop_has_nothing_more_offered(night: Night) -> None:
     supervisor.tick()
     assert not supervisor.intent.offer
     assert (night.granted(), night.waits()) == ([], {"the driver said stop: enough"})
-    assert supervisor.tick() is StopReason.drained
+    assert supervisor.tick() is StopReason.pick_held

@@ -151,11 +151,11 @@ def retry(app: App, item: str, now: bool, force: bool, as_json: bool) -> int:
     reply = ask(state_dir, cmd.RetryItem(ItemId(item)))
     if now and not isinstance(reply, Refusal):
         seen = look(state_dir)
-        refusal = None if force else objection(state_dir, seen, ItemId(item))
-        grant = _grant(app, item, name_of(asker()) if force else "")
+        refusal = objection(state_dir, seen, ItemId(item))
+        grant = replace(_grant(app, item, name_of(asker()) if force else ""), overruled=refusal is not None)
         if not force and has_scorers(state_dir):
             grant = replace(grant, weighed=seen.state.seq)
-        reply = refusal or ask(state_dir, grant)
+        reply = refusal if refusal is not None and not force else ask(state_dir, grant)
         given = f"{item} is given to {_live_run(state_dir, item)}" if not isinstance(reply, Refusal) else ""
         return answered(reply, given, as_json=as_json)
     unchanged = "" if isinstance(reply, Refusal) or reply.events else _why_unchanged(state_dir, item)

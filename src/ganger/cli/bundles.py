@@ -12,12 +12,16 @@ from ganger.cli.main import App
 from ganger.cli.options import as_json
 from ganger.cli.output import NO, YES, clock, say, say_json, tell
 from ganger.cli.reply import a_person
-from ganger.errors import RepositoryError, UsageError
+from ganger.errors import ConfigError, RepositoryError, UsageError
 from ganger.git.command import UserGit
 from ganger.journal.queries import NoFleet
+from ganger.plans.source import read_bytes
 from ganger.service import bundle as bundles
 from ganger.service import place, signing
 from ganger.service.bundle_check import Checked, check, compare
+
+BYTES_MAX = 1 << 30
+"""More than a bundle that is verified may hold: it is taken into memory."""
 
 
 @click.command()
@@ -73,9 +77,9 @@ def verify_bundle(path: Path, clone: Path | None, public: str, as_json: bool) ->
     Exit status: 0 all holds; 1 it does not, and what and where is printed; 2 there is no such file or clone.
     """
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}", "name a file that ganger bundle wrote") from error
+        data = read_bytes(path, BYTES_MAX)
+    except ConfigError as error:
+        raise UsageError(f"{path} {error.message}", "name a file that ganger bundle wrote") from error
     checked = check(data, signing.read_public(public) if public else "")
     against = _compared(checked, clone)
     if as_json:

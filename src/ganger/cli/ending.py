@@ -43,7 +43,7 @@ MEANS = {
     StopReason.provider_limit: "what is left waits for its provider, for longer than --patience",
     StopReason.budget: "what is left costs more than may still be spent in this night",
     StopReason.blocked: "what is left waits for your answers",
-    StopReason.pick_held: "a person or the plan holds what is left",
+    StopReason.pick_held: "a person, the plan or the driver holds what is left",
     StopReason.review_or_ci_unresolved: "what is left is accepted, and its landing waits for you",
     StopReason.launch_failed: "the workers of what is left cannot be started",
     StopReason.unclear_repeated: "several items in a row came to nothing",

@@ -105,15 +105,17 @@ def acquire(
 
 
 def _acquired(state_dir: Path, command: cmd.AcquireLease) -> Reply:
-    """Submit the command; where the fleet has scorers, what they let pass, unless a person forces it.
+    """Submit the command; where the fleet has scorers, what they let pass, or what a person forces by name.
 
     When somebody was granted a lease while they were asked, they are asked again, a few times.
     """
-    if command.force or not has_scorers(state_dir):
+    if not has_scorers(state_dir):
         return ask(state_dir, command)
     for _ in range(TRIES_MAX):
         seen = look(state_dir)
         answer = admitted(state_dir, seen, command.lane, command.scope, command.mode, autopick=command.autopick)
+        if command.force:
+            return ask(state_dir, replace(command, overruled=isinstance(answer, Refusal)))
         if isinstance(answer, Refusal):
             return answer
         lane = answer.wanted.lane

@@ -60,6 +60,8 @@ class GrantRun(Request, frozen=True):
     """The person who wants it although it is refused; empty: nobody."""
     weighed: Seq | None = None
     """The position up to which scorers have seen the leases that are held; None: there are no scorers."""
+    overruled: bool = False
+    """Whether a program that may refuse it does, and `force` names who wants it all the same."""
 
 
 class AcquireLease(Request, frozen=True):
@@ -75,6 +77,8 @@ class AcquireLease(Request, frozen=True):
     """Whether another lane will do when this one is busy; the holder must use the one it is given."""
     force: str = ""
     weighed: Seq | None = None
+    """As of a `GrantRun`."""
+    overruled: bool = False
     """As of a `GrantRun`."""
 
 

@@ -198,7 +198,7 @@ def _grant(state: State, command: cmd.GrantRun, now_ms: int, policy: Policy) -> 
         depth=item.spec.depth,
         reserved=in_full(policy) if isinstance(reserved, Refusal) else reserved,
         permit_ms=now_ms + policy.permit_ms,
-        forced_by=command.force if refusal is not None else "",
+        forced_by=command.force if refusal is not None or command.overruled else "",
     )
     return (*leases.expired(state, now_ms), granted)
 

@@ -48,7 +48,7 @@ def decide_acquire(state: State, command: cmd.AcquireLease, now_ms: int, policy:
             expires_ms=now_ms + command.ttl_ms,
             lane=name,
             alone=alone,
-            forced_by=command.force if isinstance(admitted, Refusal) else "",
+            forced_by=command.force if isinstance(admitted, Refusal) or command.overruled else "",
         ),
     )
 

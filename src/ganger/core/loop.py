@@ -55,7 +55,7 @@ class StopReason(StrEnum):
     budget = "budget"
     """What is left costs more than may still be spent."""
     pick_held = "pick_held"
-    """A person or the plan holds everything that is left."""
+    """A person, the plan or the driver holds everything that is left."""
     pick_cooldown = "pick_cooldown"
     """What is left waits for its time, for longer than the night is worth."""
     review_or_ci_unresolved = "review_or_ci_unresolved"
@@ -107,7 +107,7 @@ def stop_reason(state: State, now_ms: int, policy: Policy, intent: Intent) -> St
         return StopReason.once
     if intent.granted_max is not None and state.granted >= intent.granted_max:
         return StopReason.iteration_cap
-    waits = [_wait(state, item_id, now_ms, policy, intent) for _, _, _, item_id in state.ready] if intent.offer else []
+    waits = [_wait(state, item_id, now_ms, policy, intent) for _, _, _, item_id in state.ready]
     if None in waits:
         return None
     if planner_due(state, policy, intent):
@@ -129,6 +129,8 @@ def _wait(state: State, item_id: ItemId, now_ms: int, policy: Policy, intent: In
     item = state.items[item_id]
     if not wanted(item, intent):
         return StopReason.drained
+    if not intent.offer:
+        return StopReason.pick_held
     refusal = item_refusal(state, item, now_ms) or means_refusal(state, item, now_ms, policy)
     if refusal is None:
         taken = scope_refusal(state, wanted_by(item.spec, policy), now_ms)

@@ -33,13 +33,14 @@ def read_bytes(path: Path, bytes_max: int) -> bytes:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise ConfigError(f"cannot be read: {reason}") from None
     try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
+        about = os.fstat(fd)
+        if not stat.S_ISREG(about.st_mode):
             raise ConfigError("is not a regular file")
         # Opening a directory's descriptor as a file would fail, so this comes second.
         with os.fdopen(fd, "rb", closefd=False) as file:
-            data = file.read(bytes_max + 1)
+            data = file.read(bytes_max + 1) if about.st_size <= bytes_max else b""
     finally:
         os.close(fd)
-    if len(data) > bytes_max:
+    if max(len(data), about.st_size) > bytes_max:
         raise ConfigError(f"is larger than {bytes_max // 1024} KiB")
     return data

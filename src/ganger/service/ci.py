@@ -25,7 +25,8 @@ from typing import Any, TypeAlias
 import msgspec
 from msgspec import Struct
 
-from ganger.errors import UsageError
+from ganger.errors import ConfigError, UsageError
+from ganger.plans.source import read_bytes
 from ganger.service import programs
 from ganger.service.ci_settings import CiSettings
 from ganger.service.place import replace_file
@@ -168,8 +169,11 @@ def _guarded(name: str, ask: Callable[[str], Iterable[Mapping[str, Any]]]) -> So
 def read_file(path: Path, commit: str) -> tuple[CheckRun, ...]:
     """Checks of a commit in a file: `{"COMMIT": [{"name": …, "conclusion": "success"}]}`; none when it is not there."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=dict[str, tuple[CheckRun, ...]]).get(commit, ())
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+        content = read_bytes(path, ANSWER_BYTES_MAX)
+        return msgspec.json.decode(content, type=dict[str, tuple[CheckRun, ...]]).get(commit, ())
+    except ConfigError as error:
+        raise Unavailable(f"{path} {error.message}") from error
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise Unavailable(f"{path} cannot be read: {error}") from error
 
 

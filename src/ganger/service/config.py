@@ -117,8 +117,6 @@ from ganger.service.provisioning import Provisioning, read_workspace
 from ganger.service.tables import Agent, Driver, Predicate, Scorer
 
 CONFIG_NAME = "ganger.toml"
-NOT_IN_FORCE: frozenset[Key] = frozenset()
-"""Promised keys that nothing acts on in this version: errors, so that nobody relies on them."""
 _WINDOW = re.compile(r"([0-9]{1,2}):([0-9]{2})-([0-9]{1,2}):([0-9]{2})")
 _DAY_MIN = 24 * 60
 
@@ -306,7 +304,7 @@ def load(repo_top: Path, user_config: Path | None, environ: Mapping[str, str], f
     layers = Layers(tuple(files), environ, flags)
     config = _take_all(layers, repo_top, _absolute_only(environ.get("PATH", os.defpath)))
     dead_settings.refuse(layers, _judged(config))
-    layers.refuse_unknown(NOT_IN_FORCE)
+    layers.refuse_unknown()
     layers.raise_faults()
     return config
 

@@ -159,10 +159,10 @@ class Layers:
         every = (setting for setting in self.settings.values() if setting.value)
         return tuple(sorted(every, key=lambda setting: setting.key))
 
-    def refuse_unknown(self, not_in_force: frozenset[Key]) -> None:
+    def refuse_unknown(self) -> None:
         """Record every key that was not asked for."""
         for layer in self.files:
-            self._refuse_in(layer, layer.data, (), not_in_force)
+            self._refuse_in(layer, layer.data, ())
         self._refuse_environment(self._faults["environment"])
         scalars = [".".join(key) for key in self._scalars]
         for name in self._flags:
@@ -210,20 +210,16 @@ class Layers:
             except Unfit as unfit:
                 self._faults[source].error(0, f"{shown(path or dotted)} {unfit.message}", unfit.hint)
 
-    def _refuse_in(self, layer: Layer, table: dict[str, object], at: Key, not_in_force: frozenset[Key]) -> None:
+    def _refuse_in(self, layer: Layer, table: dict[str, object], at: Key) -> None:
         for name, value in table.items():
             key = (*at, name)
             line = layer.lines.of(*key)
-            if key in not_in_force:
-                for one in [(*key, inner) for inner in value] if isinstance(value, dict) and value else [key]:
-                    message = f"{shown_key(one)} is not in force in this version of ganger"
-                    layer.faults.error(layer.lines.of(*one), message, "take it out: nothing would act on it")
-            elif key in self.settings:
+            if key in self.settings:
                 continue
-            elif not self._has_below(key):
+            if not self._has_below(key):
                 layer.faults.error(line, f"unknown key {shown_key(key)}", self._near(layer.faults, key))
             elif isinstance(value, dict):
-                self._refuse_in(layer, value, key, not_in_force)
+                self._refuse_in(layer, value, key)
             else:
                 layer.faults.error(line, f"{shown_key(key)} must be a table", f"write [{shown_key(key)[1:-1]}]")
 

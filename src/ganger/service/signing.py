@@ -15,10 +15,13 @@ from pathlib import Path
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from ganger.errors import StateDirError, UsageError
+from ganger.errors import ConfigError, StateDirError, UsageError
+from ganger.plans.source import read_text
 
 KEY = "key.ed25519"
 SEED_BYTES = 32
+PUBLIC_BYTES_MAX = 1_000
+"""More than a file with a public key holds."""
 _PUBLIC = re.compile(r"ed25519:[0-9a-f]{64}")
 
 
@@ -53,8 +56,8 @@ def read_public(text: str) -> str:
     if _PUBLIC.fullmatch(text):
         return text
     try:
-        found = Path(text).read_text(encoding="utf-8").strip()
-    except (OSError, ValueError):
+        found = read_text(Path(text), PUBLIC_BYTES_MAX).strip()
+    except ConfigError:
         found = ""
     if not _PUBLIC.fullmatch(found):
         raise UsageError(f"{text!r} is no public key, nor a file with one", "as in ed25519:… of `ganger key`")
