@@ -71,7 +71,7 @@ def test_selecting_what_is_held_starts_nothing_and_says_so(fleet: Fleet, plan: s
     night = fleet.ganger("run", plan, "--trust", "--quiet", "--select", "auth-3")
     assert (night.code, night.out.splitlines()[:2]) == (
         5,
-        ["pick_held: 0 of 4 items landed on main", "a person or the plan holds what is left"],
+        ["pick_held: 0 of 4 items landed on main", "a person, the plan or the driver holds what is left"],
     )
     assert fleet.runs("auth-3") == []
     assert not (fleet.shared / "began").exists()

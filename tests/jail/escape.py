@@ -3,6 +3,7 @@
 `python escape.py bubblewrap|sealed|landlock|none [open]` prints what came of each.
 """
 
+import contextlib
 import ctypes
 import json
 import os
@@ -88,7 +89,9 @@ class Lab:
             except OSError:
                 return
             self.heard.append(str(handle.family))
-            connection.close()
+            with connection, contextlib.suppress(OSError):
+                connection.settimeout(2)
+                connection.recv(16)  # closed at once, the other side may fail to send what it reached
 
     def _datagrams(self):
         handle = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
