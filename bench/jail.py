@@ -1,13 +1,18 @@
-"""What a jail costs: preparing a workspace of 5,000 files, the start of a program in it, the end of 500 processes."""
+"""What a jail costs: preparing a workspace of 5,000 files, the start of a program in it, the end of 500 processes.
+
+Programs are started as a supervisor does it, through a launcher; for comparison also as a single command does it.
+"""
 
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 from bench.table import median, ms, rows, timed
@@ -17,12 +22,14 @@ from ganger.drivers.process import ProcessSpec
 from ganger.git import workspace
 from ganger.git.hub import Hub
 from ganger.git.repository import open_repository
+from ganger.jail import rights
 from ganger.jail.bounds import Bounds
 from ganger.jail.choice import Mechanism, choose, tools_for
 from ganger.jail.none import NoJail
 from ganger.jail.port import Jail, Reach
+from ganger.service import containment
 
-FILES, STORM, RUNS = 5_000, 500, 15
+FILES, STORM, RUNS, ROUNDS = 5_000, 500, 60, 5
 SLEEPERS = f"import os, time\nfor _ in range({STORM}):\n    os.fork() or time.sleep(1000)\nprint('ready', flush=True)\n"
 
 
@@ -33,19 +40,48 @@ def main() -> None:
     jails |= {name: choose(Mechanism(name), "T1", tools) for name in ("bubblewrap", "landlock")}
     with tempfile.TemporaryDirectory(prefix="ganger-bench-") as folder:
         root = Path(folder)
-        found = [_preparing(root, jails["bubblewrap"])]
-        starts = {name: median(timed(_starting(root, jail), RUNS)) for name, jail in jails.items()}
-        found.append(("a check that does nothing, unjailed", ms(starts["none"]), "", ""))
-        for name in ("bubblewrap", "landlock"):
-            over = starts[name] - starts["none"]
-            ratio = f"{starts[name] / starts['none']:.2f} × unjailed"
-            found.append((f"the same behind {name}", ms(starts[name]), f"{ratio}, {ms(over)} more", "≤ 15 ms more"))
-        reaped = {name: median([_reaping(root, name, jail) for _ in range(3)]) for name, jail in jails.items()}
+        jails["bubblewrap"] = containment.furnished(jails["bubblewrap"], root)
+        with rights.launching():
+            found = [_preparing(root, jails["bubblewrap"])]
+        starts = _starts(root, jails)
+        bare = starts["none", "launcher"][0]
+        for (name, by), (took, used) in starts.items():
+            over = f"{ms(took - starts['none', by][0])} more than unjailed, " if name != "none" else ""
+            what = "a check that does nothing" + (", unjailed" if name == "none" else f", {name}")
+            against = f"{took / bare:.2f} × unjailed; {over}{ms(used)} of CPU"
+            bound = "≤ 15 ms more" if over and by == "launcher" else ""
+            found.append((f"{what}, {by}", ms(took), against, bound))
+        with rights.launching():
+            reaped = {name: median([_reaping(root, name, jail) for _ in range(3)]) for name, jail in jails.items()}
         for name, took in reaped.items():
             found.append(
                 (f"ending {STORM} processes, {name}", ms(took), f"{took / reaped['none']:.2f} × none", "≤ 1 s")
             )
-        rows("Jails", found)
+        rows(f"Jails (load {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors)", found)
+
+
+def _starts(root: Path, jails: dict[str, Jail]) -> dict[tuple[str, str], tuple[float, float]]:
+    """For each jail and way to start: the median of a check that does nothing, and its CPU time, in seconds.
+
+    One of each in turn: what else this machine does is then the same for all.
+    """
+    took: dict[tuple[str, str], list[float]] = {}
+    used: dict[tuple[str, str], float] = {}
+    for _ in range(ROUNDS):
+        for name, jail in jails.items():
+            for by in ("launcher", "directly"):
+                before = _cpu_s()
+                with rights.launching() if by == "launcher" else nullcontext():
+                    times = timed(_starting(root, jail), RUNS // ROUNDS, 1)
+                took.setdefault((name, by), []).extend(times)
+                used[name, by] = used.get((name, by), 0.0) + (_cpu_s() - before) / (len(times) + 1)
+    return {key: (median(times), used[key] / ROUNDS) for key, times in took.items()}
+
+
+def _cpu_s() -> float:
+    """CPU time of this process and of all its children that have ended."""
+    found = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in found)
 
 
 def _preparing(root: Path, jail: Jail) -> tuple[str, str, str, str]:

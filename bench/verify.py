@@ -1,8 +1,8 @@
 """`ganger verify` on a history of 1,000,000 commits, about an item that landed half of them ago.
 
 Each is a whole process, against one that does nothing, in turns; ratios are of the time of the processor, children
-included, which other work on the machine hardly changes. The first look at a name walks the history once; it is told
-apart from the following ones, which go on where it ended.
+included, which other work on the machine hardly changes. What the hub learns of the history, once, is timed by itself.
+The first look at a name is told apart from the following ones, and, without a hub, walks the history.
 """
 
 from __future__ import annotations
@@ -22,13 +22,17 @@ from ganger.core import commands as cmd
 from ganger.core.ids import Commit, ItemId, RunId, Token
 from ganger.core.model import WorkerId
 from ganger.core.policy import Policy
+from ganger.git.history import FOLDER
+from ganger.git.history_keeper import keep_up
+from ganger.git.hub import Hub
+from ganger.git.repository import open_repository
 from ganger.journal.store import Store
 from ganger.service.door import keep_policy
 from ganger.service.fleet import Accepted, Fleet
 from ganger.service.shipped import NOTES
 from ganger.testing.builders import add_plan, evidence, result, spec
 
-COMMITS, RUNS = 1_000_000, 11
+COMMITS, RUNS, BOUND = 1_000_000, 11, "≤ 10 ×"
 BEHIND = COMMITS // 2
 NAMED = COMMITS // 10
 """Where a merge stands that names an item which no journal knows."""
@@ -43,18 +47,47 @@ def main() -> None:
         landed = git(repo, "rev-parse", f"main~{BEHIND}")
         build_fleet(state_dir, Commit(landed), Commit(git(repo, "rev-parse", f"{landed}^{{tree}}")))
         print(f"(a history of {COMMITS:,} commits, made in {time.perf_counter() - began:.0f} s)")
-        rows(f"ganger verify on {COMMITS:,} commits (whole process, median of {RUNS})", list(measured(repo, state_dir)))
+        hub = Hub.open(state_dir / "hub.git", open_repository(repo), "main")
+        rows("what the hub learns of them", list(learnt(repo, hub)))
+        rows(f"ganger verify on {COMMITS:,} commits (whole process, median of {RUNS})", list(measured(repo, hub)))
 
 
-def measured(repo: Path, state_dir: Path) -> Iterator[tuple[str, str, str, str]]:
-    """Time each question, with and without what earlier ones noted."""
+def grow(repo: Path) -> None:
+    """One more commit on the target."""
+    tree = git(repo, "rev-parse", "main^{tree}")
+    git(repo, "update-ref", "refs/heads/main", git(repo, "commit-tree", "-p", "main", "-m", "More", tree))
+
+
+def learnt(repo: Path, hub: Hub) -> Iterator[tuple[str, str, str, str]]:
+    """Time the first look at all commits, and those at one more."""
+
+    def once() -> tuple[float, int]:
+        began, tip = time.perf_counter(), Commit(git(repo, "rev-parse", "main"))
+        found = keep_up(hub, tip)
+        return time.perf_counter() - began, found
+
+    taken, found = once()
+    size = sum(path.stat().st_size for path in (hub.path / FOLDER).iterdir())
+    about = f"{taken / found * 1e6:.0f} µs and {size / found:.0f} bytes a commit"
+    yield f"all {found:,} commits, once, in a thread of its own", ms(taken), about, ""
+    each = []
+    for _ in range(RUNS):
+        grow(repo)
+        each.append(once()[0])
+    yield "one more commit", ms(median(each)), "", ""
+
+
+def measured(repo: Path, hub: Hub) -> Iterator[tuple[str, str, str, str]]:
+    """Time each question: at the first look, again, behind the tip, and where nothing was learnt."""
+    state_dir = hub.path.parent
+    aside = hub.path / f"{FOLDER}.aside"
 
     def forget() -> None:
         shutil.rmtree(state_dir / NOTES, ignore_errors=True)
 
-    def grow() -> None:
-        tree = git(repo, "rev-parse", "main^{tree}")
-        git(repo, "update-ref", "refs/heads/main", git(repo, "commit-tree", "-p", "main", "-m", "More", tree))
+    def move() -> None:
+        grow(repo)
+        forget()
 
     def nothing() -> None:
         pass
@@ -63,14 +96,16 @@ def measured(repo: Path, state_dir: Path) -> Iterator[tuple[str, str, str, str]]
         (f"an item that landed {BEHIND:,} commits ago", "item", 0),
         ("an item that only a merge of ganger's names", "elsewhere", 0),
         ("an item that nothing speaks of", "nowhere", 1),
+        (f"a commit {BEHIND:,} commits ago that nothing is known of", git(repo, "rev-parse", f"main~{BEHIND - 7}"), 0),
     )
     for what, name, code in asked:
-        for when, before, bound in (("again", nothing, "≤ 10 ×"), ("after one more commit", grow, "≤ 10 ×")):
-            yield against_nothing(f"{what}, {when}", repo, state_dir, name, code, before, RUNS, bound)
-        yield against_nothing(f"{what}, first time", repo, state_dir, name, code, forget, 3, "")
-    git(repo, "commit-graph", "write", "--reachable")
-    what, name, code = asked[0]
-    yield against_nothing(f"{what}, first time, with a commit-graph", repo, state_dir, name, code, forget, RUNS, "")
+        for when, before in (("first time", forget), ("again", nothing), ("first time, behind the tip", move)):
+            yield against_nothing(f"{what}, {when}", repo, state_dir, name, code, before, RUNS, BOUND)
+    (hub.path / FOLDER).rename(aside)
+    for what, name, code in asked[:3]:
+        yield against_nothing(f"{what}, first time, no hub", repo, state_dir, name, code, forget, 3, "")
+        for when, before in (("again", nothing), ("after one more commit", lambda: grow(repo))):
+            yield against_nothing(f"{what}, {when}, no hub", repo, state_dir, name, code, before, RUNS, BOUND)
 
 
 def against_nothing(

@@ -16,8 +16,11 @@ STARTS_PROGRAMS = {
     "git/command.py": "git",
     "drivers/process.py": "workers and checks",
     "drivers/background.py": "the supervisor of `ganger up`",
+    "drivers/acp_client.py": "it runs in the place of a worker, behind its wall, and starts the agent it speaks with",
     "testing/scripted_agent.py": "it is an agent itself, not part of the supervisor",
     "verifier/inside/go_exec.py": "a test binary in the place of go, inside a check",
+    "verifier/inside/cargo_run.py": "a test binary in the place of Cargo, inside a check",
+    "worker_api/client.py": "the slow path of a hook, in its own place",
 }
 STARTS_PROGRAMS_BELOW = ("jail/",)
 
@@ -27,8 +30,10 @@ REMOVES = {
     "service/worker_door.py": "its own sockets, and its own file before it is complete",
     "service/place.py": "its own file before it is complete",
     "report/html.py": "its own page before it is complete",
+    "cli/agents_install.py": "the settings of an agent that hold nothing but what it put there itself",
     "cli/start.py": "the file that `init` wrote a moment before and that does not load",
     "testing/scripted_agent.py": "it is an agent itself",
+    "worker_api/gate_server.py": "its own sockets",
 }
 
 _OS_STARTS = ("fork", "forkpty", "system", "popen", "startfile")

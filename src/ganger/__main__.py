@@ -30,7 +30,7 @@ def main() -> None:
             sys.exit(verify(args[1:]))
     from ganger.cli.main import main as tree
 
-    sys.exit(tree(args))
+    sys.exit(tree(args, alone=True))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@
     ├── JournalBusy           another process keeps the journal to itself; nothing was changed, ask again (exit 6)
     ├── JournalFailed         a write or sync failed; this process must not acknowledge anything more
     │   └── JournalCorrupt    what was read is not what was written
+    ├── LauncherGone          what starts programs for the supervisor has ended; it must end too
     └── WorldFailed           an effect could not be carried out; the next tick tries again
 
 An expected "no" is not here: a refusal is a value, `core.model.Refusal`.
@@ -86,6 +87,10 @@ class JournalCorrupt(JournalFailed):
     def __init__(self, message: str, seq: int, hint: str = "") -> None:
         super().__init__(message, hint)
         self.seq = seq
+
+
+class LauncherGone(GangerError):
+    """The process through which a supervisor starts programs has ended: nothing more can be started."""
 
 
 class WorldFailed(GangerError):

@@ -87,6 +87,8 @@ def test_every_command_can_speak_json(words: tuple[str, ...]) -> None:
     command = COMMANDS[words]
     if words[0] in HOT:
         assert "--json" in command.get_help(click.Context(command)) or "[--json]" in help_of(words[0])
+    elif words in (("hook",), ("mcp",)):
+        assert "as_json" not in {one.name for one in command.params}, "it speaks the JSON of each agent, or MCP"
     elif not isinstance(command, click.Group):
         assert "as_json" in {one.name for one in command.params}
 

@@ -69,6 +69,7 @@ def test_every_shape(night: Fleet, here: Callable[..., Done]) -> None:
         ("breaker", "list"): "ganger.breakers",
         ("schedule", "list"): "ganger.schedules",
         ("retry", "asks"): "ganger.reply",
+        ("undo", "bad"): "ganger.reply",
         ("pause", "plan"): "ganger.reply",
         ("answer", "q1", "left"): "ganger.reply",
         ("stop", "good"): "ganger.reply",

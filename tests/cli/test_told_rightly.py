@@ -89,6 +89,8 @@ def test_a_schedule_that_fired_for_the_last_time_is_shown_as_over(fleet: Fleet) 
     assert plan in last
     (row,) = fleet.json("schedule", "list")["schedules"]
     assert (row["name"], row["next_ms"], row["fired_ms"] > 0) == ("soon", 0, True)
+    assert fleet.ganger("schedule", "drop", "soon").code == 0
+    assert fleet.json("schedule", "list")["schedules"] == [], "what is over can be forgotten"
     later = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(time.time() + 3_600))
     assert fleet.ganger("schedule", "set", "soon", plan, "--once-at", later).code == 0
     assert [row["next_ms"] > 0 for row in fleet.json("schedule", "list")["schedules"]] == [True]

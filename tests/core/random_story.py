@@ -12,6 +12,7 @@ from ganger.core import commands as cmd
 from ganger.core.events import Event
 from ganger.core.facts import Run
 from ganger.core.ids import ItemId, LeaseId, PlanId, QuestionId, RunId, Token
+from ganger.core.messages import wants_turn
 from ganger.core.model import (
     NOTHING,
     Again,
@@ -31,6 +32,7 @@ from ganger.core.model import (
     Usage,
     Weakened,
     Weakening,
+    When,
     WorkerId,
 )
 from ganger.core.policy import Policy
@@ -174,6 +176,18 @@ def some_usage(story: Story, rng: Random) -> cmd.Command:
     return cmd.RecordUsage(run.id, token(run, rng), run.turn, usage)
 
 
+def a_message(story: Story, rng: Random) -> cmd.Command:
+    """Something that is said, claimed, or given a turn of its own."""
+    run = live(story, rng)
+    told = [run for run in story.state.runs.values() if wants_turn(run)]
+    if told and rng.random() < 0.7:
+        return cmd.RepeatTurn(told[0].id, told[0].lease.token, told[0].turn, Again.told, "something was said to it")
+    if rng.random() < 0.6:
+        return cmd.TellRun(run.id, "do", rng.choice((When.steer, When.after_turn, When.next_turn)), "olga")
+    at_work = rng.random() < 0.5
+    return cmd.GiveMessages(run.id, token(run, rng), run.turn + (not at_work), at_work)
+
+
 def an_end(story: Story, rng: Random) -> cmd.Command:
     """The end of a run that was stopped, or of one that is about to start, which may happen too."""
     ending = [run for run in story.state.runs.values() if run.stop is not None and not run.has_worker]
@@ -245,6 +259,7 @@ MAKERS: tuple[tuple[int, Maker], ...] = (
     (4, a_limit),
     (10, some_usage),
     (10, an_end),
+    (6, a_message),
     (3, a_lease),
     (5, a_question),
     (6, an_answer),

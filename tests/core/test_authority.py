@@ -19,7 +19,7 @@ COMMANDS = {kind.__name__: kind for kind in get_args(cmd.Command)}
 OF_WORKERS = {"ReportDone", "ReportFail", "AskQuestion", "AddNote", "SetTodos", "FileFollowUp"}
 OF_PERSONS = {
     *("AnswerQuestion", "RetryItem", "RewindRun", "ControlPlan", "SetSchedule", "DropSchedule"),
-    *("CloseBreaker", "RecordPruning"),
+    *("CloseBreaker", "RecordPruning", "UndoLanding", "WaiveCi", "TellRun"),
 }
 
 

@@ -287,3 +287,25 @@ def test_the_order_of_the_suspects_is_that_of_the_test() -> None:
     a, b, c = (RunId(name) for name in "abc")
     found = replace(train.begun(Commit("t")), suspects=(c, a))
     assert order(found, (a, b, c)) == (c, a, b)
+
+
+@pytest.mark.parametrize(
+    ("known", "retries", "expected"),
+    [
+        ({"good": 0, "bad": 1, "seen": 3}, 2, "again"),
+        ({"good": 0, "bad": 1, "seen": 3, "sure": 1}, 2, ""),
+        ({"good": 0, "bad": 1, "seen": 1_000, "sure": 2}, 2, "again"),
+        ({"good": 0, "bad": 1, "seen": 3}, 0, ""),
+        ({"good": -1, "bad": 0, "seen": 3, "sound": True}, 2, "again"),
+        ({"good": -1, "bad": 0, "seen": 3, "sound": True, "sure": 0}, 2, ""),
+    ],
+)
+def test_one_that_passes_somewhere_is_blamed_only_where_it_was_run_again(
+    known: dict[str, int], retries: int, expected: str
+) -> None:
+    """However often it was seen to fail on other trees: each of those may have been bad luck."""
+    path = ((RunId("a.1"), Commit("one")), (RunId("b.1"), Commit("two")))
+    case = train.Case(RunId("c.1"), Commit("base"), path=path, is_fine_alone=True, **known)  # type: ignore[arg-type]
+    trial = next_trial(Search(tip=Commit("two")), case, retries)
+    assert ("again" if trial is not None and trial.again else "") == expected
+    assert trial is None or trial.onto == case.at(case.bad)

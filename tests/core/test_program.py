@@ -211,8 +211,10 @@ def test_a_schedule_for_once_is_gone_after_it() -> None:
     story.do(schedule(every_ms=0))
     story.now_ms += 5
     story.do(cmd.RecordFiring("nightly", NOW_MS + 5, ""))
-    assert story.state.schedules == {} and reads(story) == []
+    assert story.state.schedules["nightly"].next_ms == 0 and reads(story) == []
     assert story.do(cmd.RecordFiring("nightly", NOW_MS + 5, "")) == ()
+    story.do(cmd.DropSchedule("nightly"))
+    assert story.state.schedules == {}, "one that is over can be forgotten too"
 
 
 def test_a_schedule_is_dropped_by_name() -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import random
 import subprocess
+from itertools import combinations
 from pathlib import Path
 
 import pytest
 
 from ganger.core.ids import Commit
-from ganger.git.forecast import Grade, Touch, changed_lines, span_grade, touches
+from ganger.git import forecast
+from ganger.git.forecast import Grade, Touch, changed_lines, common, may_meet, span_grade, touches
 from ganger.git.hub import Hub
 from ganger.git.repository import open_repository
 
@@ -87,6 +90,7 @@ FIXTURES = [
     ("four lines between", {"f": "5=x"}, {"f": "10=y"}, Grade.same_file, ()),
     ("removed and added far apart", {"f": "2-3="}, {"f": "20+y"}, Grade.same_file, ()),
     ("one of several is close", {"f": "1=x 20=x"}, {"f": "10=y 22=y"}, Grade.adjacent, ()),
+    ("a file is added beside", {"f": "5=x", "new": "a.txt"}, {"f": "9=y"}, Grade.adjacent, ()),
     ("other files", {"f": "5=x"}, {"g": "5=y"}, Grade.none, ()),
     ("binary", {"binary": "a"}, {"binary": "b"}, Grade.ungradable, ("b.bin",)),
     ("renamed by one", {"rename": "h.txt"}, {"f": "5=y"}, Grade.ungradable, ()),
@@ -142,6 +146,62 @@ def test_names_that_git_would_quote(lab: Lab) -> None:
         lab.hub.fetch(lab.top / ".git", (f"+refs/heads/{name}:refs/ganger/candidate/{name}.1",))
     (found,) = touches(lab.hub, [(commits[0], commits[1])])
     assert (found.grade, found.paths) == (Grade.same_lines, ('a "b" ä.txt',))
+
+
+FOLDERS = {"a": 3, "a/s": 2, "b": 2, "": 2}
+
+
+def imported(lab: Lab, changes: list[list[str]]) -> list[Commit]:
+    """Commits on one base, each with some changes as `git fast-import` reads them; blobs are by name."""
+    paths = [f"{folder}/{n}".lstrip("/") for folder, count in FOLDERS.items() for n in range(count)]
+    blob = "".join(f"{{0}} line {n}\\n" for n in range(20))
+    texts = {path: blob.format(path).replace("\\n", "\n") for path in paths}
+
+    def data(text: str) -> str:
+        return f"data {len(text)}\n{text}\n"
+
+    base = "".join(f"M 100644 inline {path}\n{data(text)}" for path, text in texts.items())
+    stream = f"commit refs/heads/base\nmark :1\ncommitter t <t@t> 1 +0000\n{data('base')}deleteall\n{base}\n"
+    for number, lines in enumerate(changes):
+        stream += f"commit refs/heads/c{number}\ncommitter t <t@t> 2 +0000\n{data(str(number))}from :1\n"
+        stream += "".join(f"{line}\n" if line[0] in "DR" else f"{line}\n{data(line * 3)}" for line in lines) + "\n"
+    argv = ["git", "-C", str(lab.hub.path), "fast-import", "--quiet"]
+    subprocess.run(argv, input=stream.encode(), check=True)
+    return [Commit(lab.git_at(lab.hub.path, "rev-parse", f"c{number}")) for number in range(len(changes))]
+
+
+def random_changes(dice: random.Random) -> list[str]:
+    """A few changes that never name one path twice: edits, removals, renames of files and of folders, additions."""
+    found: dict[str, str] = {}
+    for _ in range(dice.choice((1, 1, 2, 3))):
+        folder = dice.choice(list(FOLDERS))
+        path = f"{folder}/{dice.randrange(FOLDERS[folder])}".lstrip("/")
+        fresh = f"{dice.choice(['a', 'a/s', 'b', 'n', 'b/0', 'a/2/x'])}/new{dice.randrange(3)}"
+        kind = dice.choice(("edit", "remove", "rename", "folder", "add", "add"))
+        if kind == "folder":
+            moved = dice.choice(("a/s", "b"))
+            found[moved] = f"R {moved} {dice.choice(('q', 'a/q'))}"
+            break
+        line = {"edit": f"M 100644 inline {path}", "remove": f"D {path}", "rename": f"R {path} {fresh}"}
+        found[path if kind != "add" else fresh] = line.get(kind, f"M 100644 inline {fresh}")
+    return list(found.values())
+
+
+def test_what_is_not_merged_would_have_merged(lab: Lab) -> None:
+    """Against the slow alternative, which merges every pair: renamed folders, and files where folders were."""
+    dice = random.Random(1)
+    sets = [random_changes(dice) for _ in range(40)]
+    sets += [["R b q"], ["M 100644 inline b/new"], ["M 100644 inline x"], ["M 100644 inline x/y"], ["D b/0", "D b/1"]]
+    commits = imported(lab, sets)
+    base = common(lab.hub, commits[0], commits[1])
+    assert base is not None
+    changes = forecast._changes(lab.hub, [(base, commit) for commit in commits])
+    pairs = list(combinations(commits, 2))
+    merged = dict(zip(pairs, forecast._conflicts(lab.hub, pairs), strict=True))
+    left_out = [pair for pair in pairs if not may_meet(*(changes[base, one] for one in pair))]
+    assert {merged[pair] for pair in left_out} == {()}
+    assert len(left_out) > len(pairs) / 4 and sum(1 for found in merged.values() if found) > 50
+    assert touches(lab.hub, left_out[:3]) == [Touch((), Grade.none, ())] * 3
 
 
 @pytest.mark.parametrize(

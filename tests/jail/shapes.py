@@ -36,12 +36,22 @@ def own_session():
 
 
 def storm():
-    def action():
-        forked(sleep_on)
+    reader, writer = os.pipe()
+
+    def rest():
+        os.write(writer, b".")
         sleep_on()
+
+    def action():
+        forked(rest)
+        rest()
 
     for _ in range(100):
         forked(action)
+    # On a busy machine the last of them comes long after its parent.
+    there = 0
+    while there < 200:
+        there += len(os.read(reader, 200))
 
 
 def deaf():

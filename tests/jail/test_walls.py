@@ -20,6 +20,7 @@ from ganger.jail.bounds import Bounds, OfKind
 from ganger.jail.choice import Mechanism, choose, tools_for
 from ganger.jail.none import NoJail
 from ganger.jail.port import Jail, Limits, Network, Reach
+from ganger.service import containment
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="jails are made of what Linux has")
 MECHANISMS = [name for name, works in HERE.items() if works]
@@ -71,7 +72,7 @@ def test_without_the_network_there_is_at_most_a_loopback(tmp_path: Path, jail: J
     for network in Network:
         reach = Reach(writable=(tmp_path / "ws",), network=network)
         _, said = ran(tmp_path, jail, f'{PYTHON} -c "{loopback}" 2>/dev/null; grep -c . /proc/net/dev', reach)
-        has = any("no loopback either" in gap for gap in jail.gaps) and network is Network.none
+        has = any("no loopback either" in gap for gap in jail.gaps) and network is not Network.open
         assert ("loopback" in said) == (not has)
 
 
@@ -153,6 +154,29 @@ def test_the_checkout_is_not_a_tool_but_its_virtual_environment_may_be(tmp_path:
         (top / folder).mkdir(parents=True)
     found = system.tools(f"{top}/.venv/bin:{top}", (top,))
     assert {str(one.relative_to(top)) for one in found if one.is_relative_to(top)} == {".venv/bin", ".venv/lib"}
+
+
+SHOW_ETC = "cd /etc && find . ! -type d -exec sh -c 'for f; do echo $f; cat $f; done' sh {} + 2>&1 | sort; pwd -P"
+
+
+@pytest.mark.skipif("bubblewrap" not in MECHANISMS, reason="bubblewrap does not work here")
+def test_a_copy_of_etc_shows_the_same_and_cannot_be_written(tmp_path: Path) -> None:
+    plain = jail_named("bubblewrap")
+    quick = containment.furnished(plain, tmp_path)
+    assert isinstance(quick, bubblewrap.Bubblewrap)
+    assert len(quick.confine(("true",), Reach()).argv) < len(plain.confine(("true",), Reach()).argv)
+    assert ran(tmp_path, quick, SHOW_ETC)[1] == ran(tmp_path, plain, SHOW_ETC)[1]
+    _, said = ran(
+        tmp_path, quick, "echo x > /etc/hosts; echo x > /etc/new; rm /etc/passwd; mkdir /etc/d; ls /etc/shadow"
+    )
+    assert said.count("ead-only file system") == 4 and "'/etc/shadow': No such file" in said
+    (copy,) = (tmp_path / "etc").iterdir()
+    assert containment.furnished(plain, tmp_path).confine(("true",), Reach()) == quick.confine(("true",), Reach())
+    assert [copy] == list((tmp_path / "etc").iterdir())
+    # What a person shows besides lies in there too.
+    reach = Reach(writable=(tmp_path / "ws",), readable=(Path("/etc/login.defs"),))
+    if reach.readable[0].exists():
+        assert ran(tmp_path, quick, "cat /etc/login.defs", reach)[0].code == 0
 
 
 def test_less_than_was_asked_for_is_refused_with_what_to_do() -> None:

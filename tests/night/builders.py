@@ -144,11 +144,15 @@ class Fleet:
     # Commands
 
     def start(
-        self, *args: str, env: Mapping[str, str] | None = None, cwd: Path | None = None
+        self,
+        *args: str,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        program: tuple[str, ...] = GANGER,
     ) -> subprocess.Popen[bytes]:
         """Start a command; whoever calls this waits for it, or else `close` ends it."""
         process = subprocess.Popen(
-            [*GANGER, *args],
+            [*program, *args],
             cwd=cwd or self.repo,
             env=self.env | dict(env or {}),
             stdin=subprocess.DEVNULL,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from builders import Fleet
+import pytest
+from builders import Fleet, ended
 
 
 def test_what_a_kind_may_not_write_does_not_land(fleet: Fleet) -> None:
@@ -26,3 +27,61 @@ def test_what_a_kind_may_not_write_does_not_land(fleet: Fleet) -> None:
     assert "off plan: new" in why.out
     assert fleet.json("why", "b")["fidelity"]["off_plan"] == ["new"]
     fleet.assert_sound()
+
+
+SCOUTS = '[kinds.scout]\nwrites = "none"\n'
+WAITS = """
+exec 2> /dev/null
+echo x > src/a.txt; echo x > new; echo x > .git/config; git commit -q --allow-empty -m x
+git log --format=%s -1 > "$shared/log-$item"; cat src/a.txt > "$shared/read-$item"
+echo mine > "$HOME/own" && echo mine > "$TMPDIR/own" && echo "$HOME" > "$shared/home-$item"
+pwd -P > "$shared/at-$item"
+until test -f "$shared/at-a" && test -f "$shared/at-b"; do sleep 0.1; done
+until test -f "$shared/go"; do sleep 0.1; done
+ganger done --summary read
+"""
+
+
+@pytest.mark.parametrize("mechanism", ("bubblewrap", "landlock"))
+def test_kinds_that_write_nothing_share_a_checkout_that_the_wall_closes(fleet: Fleet, mechanism: str) -> None:
+    fleet.begin()
+    fleet.shell_agent("default", WAITS)
+    fleet.configure(more=SCOUTS)
+    settings = fleet.repo / "ganger.toml"
+    settings.write_text(settings.read_text().replace("[jail]\n", f'[jail]\nmechanism = "{mechanism}"\n'))
+    for name in "ab":
+        fleet.item(name, scope=(f"src/{name}/**",), more='budget = { attempts_max = 1 }\nkind = "scout"')
+    night = fleet.start("run", str(fleet.plan()), "--trust")
+    fleet.wait(lambda: (fleet.shared / "at-a").exists() and (fleet.shared / "at-b").exists())
+    checkouts = [place for place in (fleet.state / "shared").iterdir() if place.is_dir()]
+    assert len(checkouts) == 1
+    assert {(fleet.state / "workspaces" / run).readlink() for run in ("a.1", "b.1")} == set(checkouts)
+    assert (fleet.shared / "at-a").read_text() == (fleet.shared / "at-b").read_text() == f"{checkouts[0]}\n"
+    assert (fleet.shared / "home-a").read_text() != (fleet.shared / "home-b").read_text()
+    assert (fleet.shared / "read-a").read_text() == "a\n"
+    assert (fleet.shared / "log-a").read_text() == f"{fleet.git('log', '-1', '--format=%s')}\n"
+    assert (checkouts[0] / "src/a.txt").read_text() == "a\n"
+    assert not (checkouts[0] / "new").exists()
+    assert "ganger worker reader" in (checkouts[0] / ".git/config").read_text()
+    (fleet.shared / "go").touch()
+    assert ended(night).code == 3
+    assert list((fleet.state / "shared").iterdir()) == [], "nobody uses it any more"
+    assert list((fleet.state / "workspaces").iterdir()) == []
+    assert "nothing was committed" in fleet.ganger("why", "a").out
+    said = fleet.ganger("salvage", "show", "a.1")
+    assert said.code == 2
+    assert "nothing was salvaged of a.1: it only read, in a checkout that it could not write" in said.err
+    fleet.assert_sound()
+
+
+def test_without_a_wall_each_has_a_workspace_and_its_changes_are_judged(fleet: Fleet) -> None:
+    fleet.begin()
+    fleet.shell_agent("default", "echo x >> src/$item.txt; commit work; ganger done --summary ok")
+    fleet.configure(more=SCOUTS)
+    settings = fleet.repo / "ganger.toml"
+    settings.write_text(settings.read_text().replace("[jail]\n", '[jail]\nmechanism = "none"\ntier_min = "T0"\n'))
+    fleet.item("a", more='budget = { attempts_max = 1 }\nkind = "scout"')
+    assert fleet.ganger("run", str(fleet.plan()), "--trust").code == 3
+    assert not (fleet.state / "shared").exists()
+    assert "a scout may change nothing, but this changes src/a.txt" in fleet.ganger("why", "a").out
+    assert fleet.ganger("salvage", "show", "a.1").code == 0

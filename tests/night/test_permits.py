@@ -92,6 +92,25 @@ def test_nothing_begins_on_a_target_that_somebody_is_changing(fleet: Fleet) -> N
     fleet.assert_sound()
 
 
+def test_with_patience_it_is_not_waited_for_all_night_and_next_says_why(fleet: Fleet) -> None:
+    plan = begin(fleet, settings="require_clean = true\n")
+    fleet.write({"src/c.txt": "half a thought\n"})
+    began = time.monotonic()
+    for _ in range(2):
+        done = fleet.ganger("run", plan, "--quiet", "--patience", "1s")
+        assert done.code == 5 and done.out.startswith("pick_held: "), done
+    assert 2 <= time.monotonic() - began < 30
+    told = fleet.ganger("next")
+    assert (told.code, told.out) == (
+        5,
+        "- b: operator_gate: main is checked out with changes that are not committed\n",
+    )
+    fleet.git("commit", "--quiet", "--all", "--message", "A whole one")
+    assert fleet.ganger("next").out.startswith("* b: ")
+    assert fleet.ganger("run", plan, "--quiet", "--patience", "1s").code == 0
+    fleet.assert_sound()
+
+
 def test_without_that_wish_a_dirty_target_stops_nobody_from_beginning(fleet: Fleet) -> None:
     plan = begin(fleet)
     fleet.write({"src/c.txt": "half a thought\n"})

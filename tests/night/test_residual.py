@@ -39,9 +39,10 @@ def test_an_item_is_not_closed_before_ci_is_green(fleet: Fleet) -> None:
     fleet.begin()
     fleet.shell_agent("default", "echo x >> src/$item.txt; commit work")
     answers = fleet.root / "ci.json"
-    fleet.configure(more=f'[ci]\nsource = "file"\npath = "{answers}"\nrequired = true\n')
+    fleet.configure(more=f'[ci]\nsource = "file"\npath = "{answers}"\nrequired = true\npatience = "0s"\n')
     fleet.item("a")
-    assert fleet.ganger("run", str(fleet.plan()), "--trust").code == 0
+    done = fleet.ganger("run", str(fleet.plan()), "--trust")
+    assert (done.code, fleet.statuses()) == (5, {"a": "awaiting_ci"}), done
     landed = fleet.json("show", "a")["landed"]
     said = {
         "": ("unavailable", 4),

@@ -28,6 +28,9 @@ def test_workers_begin_with_uncommitted_work_and_it_does_not_land(fleet: Fleet) 
     after = tree_digest(fleet.repo, lambda name: name.startswith((".git/objects", ".git/refs", ".git/logs/refs")))
     assert after == before
     assert len(fleet.hub_refs("refs/ganger/seeded/")) == 2
+    began = fleet.git("rev-parse", "refs/ganger/seeded/a.1", at=fleet.state / "hub.git")
+    told = (fleet.state / "runs/a.1/turn-1/brief.1.md").read_text()
+    assert f"a commit that you did not make: {began[:12]}" in told
     fleet.assert_sound()
 
 

@@ -50,7 +50,7 @@ LONG = "x" * 4000
 ONE_FAULT = [
     ('ttle = "x"', "p.toml:8: item `a`: unknown field `ttle` (did you mean `title`?)"),
     ("zzz = 1", "p.toml:8: item `a`: unknown field `zzz` (known: `id`, `title`, `brief`, `acceptance`, "
-     "`not_in_scope`, `scope`, `lane`, `large`, `after`, `checks`, `kind`, `agent`, `priority`, `hold`, `rung`, `mode`, `budget`, `target`, `witness`, `tests` and 1 more)"),
+     "`not_in_scope`, `scope`, `lane`, `large`, `after`, `checks`, `kind`, `agent`, `priority`, `hold`, `rung`, `mode`, `budget`, `target`, `witness`, `tests` and 2 more)"),
     ("title = 3", "p.toml:7: item `a`: `title` must be text in quotes, not a number"),
     ('title = "a\\nb"', "p.toml:7: item `a`: `title` holds the control character U+000A (a title is one line of plain text)"),
     ("brief = []", "p.toml:8: item `a`: `brief` must be text in quotes, not a list"),

@@ -21,6 +21,8 @@ from ganger.service.door import keep_policy
 from ganger.service.fleet import Accepted, Fleet, Reply
 from ganger.service.places import Places
 from ganger.testing.builders import BASE, TIP, TREE, add_plan, evidence, result, spec
+from ganger.verifier.listed import encoded
+from ganger.verifier.record import Seen
 
 DAY_MS = 86_400_000
 BEGIN_MS = wall_ms() - DAY_MS
@@ -83,15 +85,28 @@ class KeptFleet:
         self.do(cmd.ReportDone(RunId(run), self.tokens[run], summary="all good"), f"worker:{run}")
         self.do(cmd.RecordExit(RunId(run), self.tokens[run], turn, 0))
 
-    def judge(self, run: str, turn: int = 1, state: CheckState = CheckState.passed, path: str = "src/a.py") -> Commit:
-        """Hand in evidence with one check and its log; returns the candidate."""
+    def judge(
+        self,
+        run: str,
+        turn: int = 1,
+        state: CheckState = CheckState.passed,
+        path: str = "src/a.py",
+        seen: Seen | None = None,
+    ) -> Commit:
+        """Hand in evidence with one check, its log, and the list of what was seen; returns the candidate."""
         self.write(run, turn, {"checks/unit.log": f"{state.value}\n"})
         log = self.turn_dir(run, turn) / "checks" / "unit.log"
         digest = hashlib.sha256(log.read_bytes()).hexdigest()
         check = result(state, log=str(log.relative_to(self.state_dir)), log_sha256=digest)
+        if seen is not None:
+            listed = log.with_suffix(".tests.json")
+            listed.write_bytes(encoded(seen))
+            digest = hashlib.sha256(listed.read_bytes()).hexdigest()
+            kept = {"tests": str(listed.relative_to(self.state_dir)), "tests_sha256": digest}
+            check = msgspec.structs.replace(check, executed=seen.executed, runner=seen.runners, **kept)
         candidate = Commit(hashlib.sha1(f"{run} {turn}".encode()).hexdigest())
-        seen = evidence(commit=candidate, checks=(check,), changed=(path,))
-        self.do(cmd.RecordEvidence(RunId(run), self.tokens[run], turn, seen))
+        about = evidence(commit=candidate, checks=(check,), changed=(path,))
+        self.do(cmd.RecordEvidence(RunId(run), self.tokens[run], turn, about))
         return candidate
 
     def land(self, run: str, candidate: Commit, passed: bool = True) -> None:

@@ -17,6 +17,7 @@ from ganger.service import bundle
 from ganger.service.bundle import EntryLine, Index, Part, Record
 from ganger.service.bundle_check import check, unproven
 from ganger.service.signing import KEY, FleetKey, fleet_key, is_signed, read_public
+from ganger.verifier.record import Ending, Seen, Session
 
 OURS = FleetKey(bytes(range(32)))
 PUBLIC = "ed25519:03a107bff3ce10be1d70dd18e74bc09967e4d6309ba50d5f1ddc8664125531b8"
@@ -74,6 +75,50 @@ def test_it_says_what_was_found(landed: KeptFleet) -> None:
     assert [(one.name, one.state, one.exit_code) for one in record.checks] == [("unit", "passed", 0)]
     log = landed.turn_dir("a.1") / "checks" / "unit.log"
     assert record.checks[0].log_sha256 == hashlib.sha256(log.read_bytes()).hexdigest()
+
+
+SEEN = Seen(
+    (Session("pytest", ended=True),),
+    {"a.py::test_a": Ending("passed", "a.py"), "a.py::test_b": Ending("skipped"), "ä > b": Ending("xfailed")},
+)
+
+
+def with_tests(fleet: KeptFleet) -> Parts:
+    """The parts of a bundle with a list of executed tests."""
+    fleet.start("a.1")
+    fleet.report("a.1")
+    fleet.land("a.1", fleet.judge("a.1", seen=SEEN))
+    return taken_apart(made(fleet))
+
+
+LIST = "file runs/a.1/turn-1/checks/unit.tests.json"
+
+
+def test_the_executed_tests_are_in_it(fleet: KeptFleet) -> None:
+    parts = with_tests(fleet)
+    found = msgspec.json.decode(dict(parts)[LIST])
+    assert found["tests"] == [["a.py::test_a", "passed"], ["a.py::test_b", "skipped"], ["ä > b", "xfailed"]]
+    assert (found["count"], found["outcomes"]) == (3, {"passed": 1, "skipped": 1, "xfailed": 1})
+    checked = check(put_together(parts), PUBLIC)
+    assert checked.faults == () and checked.record is not None
+    assert (checked.record.checks[0].executed, checked.record.checks[0].runner) == (2, "pytest")
+    (fleet.turn_dir("a.1") / "checks" / "unit.tests.json").write_bytes(b"{}")
+    with pytest.raises(JournalCorrupt, match="is not what was recorded"):
+        made(fleet)
+
+
+def test_another_list_of_tests_is_found(fleet: KeptFleet) -> None:
+    """Well signed by somebody who holds a key: the list must be the recorded one."""
+    parts = with_tests(fleet)
+    others = [(name, data.replace(b"test_a", b"test_z") if name == LIST else data) for name, data in parts]
+    assert [(one.part, one.text) for one in check(put_together(others)).faults] == [
+        (LIST, "it is not the list of tests that was recorded"),
+        (LIST, "its tests are not those of its digest"),
+    ]
+    without = [(name, data) for name, data in parts if name != LIST]
+    assert [one.text for one in check(put_together(without)).faults] == [f"{LIST.removeprefix('file ')} is missing"]
+    gone = (LIST.removeprefix("file "),)
+    assert check(put_together(without, gone)).faults == ()
 
 
 def test_every_byte_that_is_another_is_found_and_located(landed: KeptFleet) -> None:

@@ -484,6 +484,20 @@ def pair_night(night: Night) -> None:
     night.end(second)
 
 
+def twice_night(night: Night) -> None:
+    """A candidate is in two batches that fail: it gets away from the first, and is sent back for the second."""
+    night.plan(spec("a"), spec("b"), spec("c"))
+    first, second = night.accepted("a"), night.accepted("b")
+    night.train(first, second, passed=False)
+    night.land(first)
+    night.probe(second, passed=True)
+    third = night.accepted("c")
+    night.train(second, third, passed=False)
+    night.train(second, passed=False)
+    night.send_back(second)
+    night.end(second)
+
+
 def red_night(night: Night) -> None:
     """A candidate is accused on a target that fails without it as well."""
     night.plan(spec("a"))

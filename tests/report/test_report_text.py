@@ -110,33 +110,33 @@ def test_a_hard_day_word_by_word(tmp_path: Path) -> None:
     assert "\nThe workers spent 1.56 USD, 57,000 tokens and 36 min.\n" in text
     assert text[text.index("WHAT WAS SPENT") : text.index("WHY READY")] == (
         "WHAT WAS SPENT (2)\n"
-        "  hang: 1.25 USD, 48,000 tokens and 15 min in 1 run [#158 #169]\n"
-        "  spin: 0.31 USD, 9,000 tokens and 21 min in 1 run [#160 #172]\n"
+        "  hang: 1.25 USD, 48,000 tokens and 15 min in 1 run [#159 #170]\n"
+        "  spin: 0.31 USD, 9,000 tokens and 21 min in 1 run [#161 #173]\n"
         "\n"
     )
     assert text[text.index("FINISHED, WITH") : text.index("READY FOR YOU")] == (
         "FINISHED, WITH NOTHING TO LAND (1)\n"
         "  ideas: Ask for more\n"
-        "    03:26 by ideas.1: Nothing is left to do. [#190 #192]\n"
+        "    03:26 by ideas.1: Nothing is left to do. [#191 #193]\n"
         "\n"
     )
     piece = text[text.index("WHAT HOLDS THE FLEET BACK") : text.index("  kind:patcher")]
     assert piece == (
         "WHAT HOLDS THE FLEET BACK (6)\n"
         "  plan parked: Stopped (the library is missing): none of its items is begun.\n"
-        "    [#157]\n"
+        "    [#158]\n"
         "    ganger resume parked\n"
         "  agent:default: Not tried for another 26 min 57 s: 3 items in a row came to\n"
-        "    nothing, the last one: the library is missing. [#185]\n"
+        "    nothing, the last one: the library is missing. [#186]\n"
         "    ganger breaker close agent:default\n"
     )
     piece = text[text.index("Workers that were busy") : text.index("Checks that failed and")]
     assert piece == (
         "Workers that were busy and got nowhere (1)\n"
-        "  spin.1 03:18  The same call 12 times in 300 s. [#170]\n"
+        "  spin.1 03:19  The same call 12 times in 300 s. [#171]\n"
         "Turns that were done over (2)\n"
-        "  hang.1 03:13  Turn 1 was done over (hang): the worker showed no activity for\n"
-        "    600 s. [#166]\n"
-        "  limit.1 03:23  Turn 1 was done over (limited): the library is missing.\n"
-        "    [#188]\n"
+        "  hang.1 03:14  Turn 1 was done over (hang): the worker showed no activity for\n"
+        "    600 s. [#167]\n"
+        "  limit.1 03:24  Turn 1 was done over (limited): the library is missing.\n"
+        "    [#189]\n"
     )

@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from ganger.core.patterns import PathRules
 from ganger.errors import ConfigError, UsageError
 from ganger.service import config
-from ganger.service.ci import KEPT, CheckRun, Ci, CiState, GitHub, Unavailable, judge, state_of
+from ganger.service.ci import KEPT, CheckRun, Ci, CiState, GitHub, Unavailable, judge, state_of, where
 from ganger.service.ci_settings import CiSettings
 
 COMMIT = "c" * 40
@@ -242,6 +243,7 @@ def test_a_source_that_there_is_not(tmp_path: Path) -> None:
         state_of(CiSettings(source="jenkins"), COMMIT, tmp_path, tmp_path, {})
 
 
+IDLE = "has no effect: nothing waits for CI (set ci.required, or leave it out)"
 WRONG = {
     'source = "github"': "2: `ci.source` is github, which needs `ci.repo`",
     'source = "file"': "2: `ci.source` is file, which needs `ci.path`",
@@ -251,6 +253,9 @@ WRONG = {
     'source = "github"\nrepo = "x"': "3: `ci.repo` is not a repository as in owner/name: `x`",
     'api = "http://example.org"': "2: `ci.api` must begin with https://, not `http://example.org`",
     'token_env = "a b"': "2: `ci.token_env` is not the name of an environment variable: `a b`",
+    'dependents = "closed"': f"2: `ci.dependents` {IDLE}",
+    'every = "1m"': f"2: `ci.every` {IDLE}",
+    'patience = "1m"': f"2: `ci.patience` {IDLE}",
     "token = 1": "2: unknown key `ci.token` (did you mean `token_env`?)",
 }
 
@@ -270,3 +275,27 @@ def test_settings(tmp_path: Path) -> None:
     loaded = config.load(tmp_path, None, {"PATH": "/bin"}, {})
     wanted = CiSettings(source="command", argv=("scripts/ci", "--json"), needed=("unit",), required=True)
     assert loaded.ci == replace(wanted)
+
+
+def test_how_a_night_waits(tmp_path: Path) -> None:
+    text = '[ci]\nsource = "file"\npath = "x"\nrequired = true\n'
+    (tmp_path / "ganger.toml").write_text(f'{text}dependents = "closed"\nevery = "20m"\npatience = "2h"\n')
+    policy = config.load(tmp_path, None, {"PATH": "/bin"}, {}).policy(PathRules(), 0)
+    assert (policy.ci_required, policy.ci_dependents) == (True, "closed")
+    assert (policy.ci_every_ms, policy.ci_every_max_ms, policy.ci_patience_ms) == (1_200_000, 1_200_000, 7_200_000)
+    (tmp_path / "ganger.toml").write_text(text)
+    policy = config.load(tmp_path, None, {"PATH": "/bin"}, {}).policy(PathRules(), 0)
+    assert (policy.ci_dependents, policy.ci_every_ms, policy.ci_every_max_ms) == ("landed", 30_000, 600_000)
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        (CiSettings(source="github", repo="o/r"), f"https://api.github.com/repos/o/r/commits/{COMMIT}"),
+        (CiSettings(source="file", path="ci.json"), "ci.json"),
+        (CiSettings(source="command", argv=("ask", "ci")), f"ask ci {COMMIT}"),
+        (CiSettings(source="jenkins"), "jenkins"),
+    ],
+)
+def test_where_it_is_asked(settings: CiSettings, expected: str) -> None:
+    assert where(settings, COMMIT) == expected

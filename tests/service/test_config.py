@@ -74,6 +74,7 @@ protected = ["scripts/ci/**"]
 train_max = 4
 flaky_retries = 0
 mode = "ask"
+combine = "prepared"
 
 [agents.fixer]
 driver = "command"
@@ -169,6 +170,7 @@ def test_everything(tmp_path: Path) -> None:
         train_max=4,
         flaky_retries=0,
         landing_mode="ask",
+        combine="prepared",
         paths=rules,
         repo="r1",
         lanes=(
@@ -265,7 +267,7 @@ ONE_FAULT = [
     ("[fleet]\nworker_max = 2", "ganger.toml:2: unknown key `fleet.worker_max` (did you mean `workers_max`?)"),
     ("[flet]\nworkers_max = 2", "ganger.toml:1: unknown key `flet` (did you mean `fleet`?)"),
     ("[fleet]\ntrain_max = 2", "ganger.toml:2: unknown key `fleet.train_max` (did you mean `landing.train_max`?)"),
-    ("x = 1", "ganger.toml:1: unknown key `x` (known here: `agents`, `budget`, `checks`, `ci`, `fleet`, `jail`, `kinds`, `landing`, `lanes`, `loop`, `predicates`, `recovery`, `scorers`, `verify`, `workspace`)"),
+    ("x = 1", "ganger.toml:1: unknown key `x` (known here: `agents`, `budget`, `checks`, `ci`, `fleet`, `hooks`, `jail`, `kinds`, `landing`, `lanes`, `loop`, `predicates`, `prices`, `recovery`, `scorers`, `verify`, `workspace`)"),
     ("fleet = 1", "ganger.toml:1: `fleet` must be a table (write [fleet])"),
     ("checks = 1", "ganger.toml:1: `checks` must be a table (write [checks])"),
     ('[checks]\nunit = "pytest"', "ganger.toml:2: `checks.unit` must be a table (write [checks.unit])"),
@@ -286,13 +288,16 @@ ONE_FAULT = [
     ('[verify]\nrung = "reviewed"', "ganger.toml:2: `verify.rung` `reviewed` is not in force in this version of ganger (the highest is `checked`)"),
     ('[verify]\nwitness = "fix"', "ganger.toml:2: `verify.witness` cannot be `fix` (did you mean `fixes`?)"),
     ('[verify]\nweakened = "no"', "ganger.toml:2: `verify.weakened` cannot be `no` (one of `refuse`, `inbox`, `allow`)"),
-    ('[jail]\nnetwork = "gateway"', 'ganger.toml:2: `jail.network` cannot be "gateway" in this version of ganger: there is none yet (write "none" or "open")'),
+    ('[jail]\nchecks_network = "gateway"', 'ganger.toml:2: `jail.checks_network` cannot be "gateway": checks call no model (write "none" or "open")'),
+    ('[prices.m]\ninput = 1.0', 'ganger.toml:1: `prices.m` has no `output` (as in [prices."claude-sonnet-*"] input = 3.0, output = 15.0: US dollars for a million tokens)'),
+    ('[prices."a*b"]\ninput = 1.0\noutput = 2', 'ganger.toml:1: `prices.a*b` has a `*` that is not its last character (as in [prices."claude-sonnet-*"] input = 3.0, output = 15.0: US dollars for a million tokens)'),
+    ('[prices.m]\ninput = -1\noutput = 2', 'ganger.toml:2: `prices.m.input` is `-1`, must be dollars for a million tokens, at most 1,000,000 (as in [prices."claude-sonnet-*"] input = 3.0, output = 15.0: US dollars for a million tokens)'),
     ('[jail]\ntier_min = "T2"', "ganger.toml:2: `jail.tier_min` cannot be `T2` (one of `T0`, `T1`)"),
     ('[jail]\nreadable = ["here"]', "ganger.toml:2: `jail.readable` holds `here`, which is not an absolute path"),
     ('[jail]\nreadable = ["/no/such/place"]', "ganger.toml:2: `jail.readable` holds `/no/such/place`, which is not there"),
     ('[jail]\nwritable = ["/"]', 'ganger.toml:2: `jail.writable` holds `/`: that would be no jail (write tier_min = "T0" if you want none)'),
     ('[jail.limits]\nprocesses = 3', "ganger.toml:2: unknown key `jail.limits.processes` (did you mean `processes_max`?)"),
-    ('[kinds.scout]\nnetwork = "some"', "ganger.toml:2: `kinds.scout.network` cannot be `some` (one of `none`, `open`)"),
+    ('[kinds.scout]\nnetwork = "some"', "ganger.toml:2: `kinds.scout.network` cannot be `some` (one of `none`, `gateway`, `open`)"),
     ("[lanes.auth]", 'ganger.toml:1: `lanes.auth` has no `paths` (as in paths = ["src/auth/**"])'),
     ("[lanes.auth]\npaths = []", 'ganger.toml:2: `lanes.auth.paths` is empty: nothing could be changed in it (["**"] is everything)'),
     ('[lanes.auth]\npaths = ["x"]\nexclusive = "yes"', "ganger.toml:3: `lanes.auth.exclusive` must be true or false, not text"),

@@ -14,7 +14,7 @@ import pytest
 from ganger.core import commands as cmd
 from ganger.core import events as ev
 from ganger.core.ids import Commit, ItemId, PlanId, RunId, Token
-from ganger.core.model import ItemSpec, RefusalCode
+from ganger.core.model import EndKind, ItemSpec, RefusalCode
 from ganger.core.policy import Policy
 from ganger.journal.store import Store
 from ganger.service.door import keep_policy, submit
@@ -22,6 +22,7 @@ from ganger.service.fleet import Accepted, Fleet
 from ganger.service.places import Places
 from ganger.service.worker_door import Listener, WorkerDoor, live, prepare, secret_of
 from ganger.service.worker_talk import (
+    ENDED,
     LINE_BYTES_MAX,
     SOCKET,
     SPOOL,
@@ -199,6 +200,26 @@ def test_ended_runs_are_not_listened_to(state_dir: Path, fleet: Fleet, door: Wor
     while (place(state_dir) / SOCKET).exists():
         waited.wait(0.005)
     assert speak(place(state_dir), message) == Kept()
+
+
+@pytest.mark.parametrize("leaves", [False, True], ids=["while it is supervised", "as the supervisor leaves"])
+def test_a_late_word_of_an_ended_run_is_refused(state_dir: Path, fleet: Fleet, leaves: bool) -> None:
+    """Nobody will ever take it in, so it is not said to be kept."""
+    made = WorkerDoor(state_dir, fleet)
+    made.serve(tokens(fleet))
+    wait_for(place(state_dir) / SOCKET)
+    message, token = note(state_dir, fleet, "late"), tokens(fleet)[RUN]
+    assert isinstance(speak(place(state_dir), message), Done)
+    fleet.submit(cmd.StopRun(RUN, EndKind.stopped, "enough"), "person:me")
+    assert isinstance(fleet.submit(cmd.RecordEnd(RUN, token, EndKind.stopped, "enough"), "supervisor"), Accepted)
+    if not leaves:
+        made.serve(tokens(fleet))
+        wait_for(place(state_dir) / ENDED)
+    made.close()
+    again = Say(message.command, message.secret, new_key())
+    refused = speak(place(state_dir), again)
+    assert isinstance(refused, Refused) and refused.refusal.reason == "run a.1 is not live: it ended"
+    assert speak(place(state_dir, OTHER), again) == Kept(), "the other one lives, and is heard later"
 
 
 def test_a_flood_of_connections_is_cut(state_dir: Path, fleet: Fleet, door: WorkerDoor) -> None:

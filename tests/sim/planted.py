@@ -11,8 +11,10 @@ from msgspec.structs import replace
 
 from ganger.core import (
     admission,
+    closing,
     decide,
     evolve,
+    foundation,
     landing,
     leases,
     lifecycle,
@@ -23,11 +25,13 @@ from ganger.core import (
     train,
     verdict,
 )
+from ganger.core import commands as cmd
 from ganger.core import events as ev
 from ganger.core import loop as loop_core
 from ganger.core.effects import CollectEvidence, EndRun, Land, Submit
+from ganger.core.facts import Run
 from ganger.core.ids import Commit, Seq
-from ganger.core.model import Budget, LeaseMode, Refusal, RefusalCode, ReportKind, Usage
+from ganger.core.model import Budget, CiState, LeaseMode, Refusal, RefusalCode, ReportKind, Usage
 from ganger.core.patterns import ScopeIndex
 from ganger.core.policy import Policy
 from ganger.journal.port import Transaction
@@ -36,6 +40,7 @@ from ganger.service.fleet import Fleet
 from ganger.supervisor import effects, loop
 from ganger.testing import memory_store, simulated_world
 from ganger.testing.simulated_fleet import Config
+from ganger.testing.simulated_git import SimulatedGit
 from ganger.testing.simulated_workers import Workspace
 from ganger.testing.simulated_world import SimulatedWorld
 
@@ -259,9 +264,9 @@ def _starts_uncounted(known: Any, observed: Any, *more: Any) -> Any:
 reconcile_starts = reconcile._starts
 
 
-def _wake_in_the_past(known: Any, observed: Any, now_ms: int, policy: Any) -> int | None:
+def _wake_in_the_past(known: Any, observed: Any, now_ms: int, policy: Any, *more: Any) -> int | None:
     times = [when for run in known.runs.values() for when in reconcile._run_times(known, run, observed, now_ms, policy)]
-    later = _next_wake_ms(known, observed, now_ms, policy)
+    later = _next_wake_ms(known, observed, now_ms, policy, *more)
     times += [later] if later is not None else []
     return max(min(times), now_ms) if times else None
 
@@ -459,6 +464,46 @@ def _planner_for_ever(known: Any, entry: Any, event: Any) -> None:
     known.plans = {plan: replace(facts, drained=False, quiet_replans=0) for plan, facts in known.plans.items()}
 
 
+def _landed(self: state.State, item: Any) -> bool:
+    return bool(item.landed)
+
+
+def _no_fault(known: state.State, run: Any) -> str:
+    return ""
+
+
+def _believed(known: state.State, target: Commit) -> bool:
+    return True
+
+
+def _off_plan_allowed(*args: Any, **settings: Any) -> Any:
+    return verdict.judge(*args, **{**settings, "off_plan": "allow"})
+
+
+def _undo_untested(effect: Any, fleet: Any, world: Any) -> Any:
+    wanted = fleet.look(lambda state, _: state.undos.get(effect.commit))
+    undid = world.undo(wanted, (), ())
+    passed = bool(undid.commit)
+    told = cmd.RecordUndo(effect.commit, undid.old, undid.commit, undid.tree, passed, reason=undid.reason)
+    return fleet.submit(told, fleet.acts_as)
+
+
+def _undo_wished_for_ever(known: Any, entry: Any, event: Any) -> None:
+    wish = known.undos.get(event.commit)
+    _landing_undone(known, entry, event)
+    if wish is not None:
+        known.undos[event.commit] = wish
+
+
+_landing_undone = evolve._EVOLVE[ev.LandingUndone]
+
+
+def _taken_back_whole(self: Any, onto: Any, commit: Any, message: str) -> Any:
+    """As if nothing had landed since: the target as it was before the change."""
+    return self.commit(self.files(self.nodes[commit].parents[0]), (onto,), message)
+
+
+REGRETS = Config(items=4, regrets=True, actions=("red", "commit"), action_every_ms=60_000, faults_ms=2_000_000)
 REWINDS = Config(items=3, actions=("rewind",), action_every_ms=20_000, faults=(("crash", 0.9), ("slow", 0.9)))
 CUT_STARTS = Config(
     habits=("hangs", "too_slow"), actions=("stop",), action_every_ms=60_000, faults=(("crash", 1.0), ("away", 1.0))
@@ -473,6 +518,15 @@ UNLUCKY = Config(items=5, faults=(("flaky", 1.0),), faults_ms=2_000_000)
 REDDENED = Config(items=5, actions=("red",), action_every_ms=60_000, faults_ms=2_000_000)
 CROWD = Config(items=8, habits=("half", "half", "honest"), policy=Policy(workers_max=8))
 PLANNING = Config(items=2, policy=Policy(planner="default"))
+CLOSED = Config(items=5, policy=Policy(ci_required=True, ci_dependents="closed"))
+STACKED = Config(
+    items=6,
+    stacked=True,
+    actions=("retry", "commit"),
+    action_every_ms=30_000,
+    policy=Policy(landing_mode="ask", train_max=1, turns_max=3),
+)
+FORCED = Config(items=3, actions=("force", "commit"), action_every_ms=60_000)
 
 BUGS = (
     Bug("the train forgets tokens and leases", ("I-1", "I-14"), ((landing, "_members_refusal", _nothing),)),
@@ -520,6 +574,15 @@ BUGS = (
     ),
     Bug("the partner of a candidate is guessed", ("BX13",), ((train, "known_of", _guessed),), 400, CROWD),
     Bug("the accused are never judged", ("I-20", "quiet"), ((reconcile, "judged", lambda *args: []),)),
+    Bug("an undo lands untested", ("I-8",), ((effects, "_undo", _undo_untested),), 100, REGRETS),
+    Bug(
+        *("an undo is carried out again and again", ("I-13", "I-14", "I-20", "quiet", "crash")),
+        *(((evolve._EVOLVE, ev.LandingUndone, _undo_wished_for_ever),), 100, REGRETS),
+    ),
+    Bug(
+        *("an undo takes along what came later", ("I-8",)),
+        *(((SimulatedGit, "taken_back", _taken_back_whole),), 200, REGRETS),
+    ),
     Bug("a failed train is believed", ("I-8",), ((landing, "decide_train", _believe_train),)),
     Bug(
         "a worker that lives has its run ended", ("I-12", "quiet", "I-20"), ((reconcile, "_run_effects", _end_living),)
@@ -541,7 +604,7 @@ BUGS = (
         ((loop.Bench, "_settle", _never_rest), (reconcile, "_train_effects", _land_unasked)),
     ),
     Bug("nothing committed is good enough", ("I-7", "I-3"), ((verdict, "_commit_faults", _no_faults),), 400),
-    Bug("changes outside the scope are accepted", ("I-3",), ((verdict, "_scope_faults", _no_faults),)),
+    Bug("changes outside the scope are accepted", ("I-3",), ((verdict, "off_plan_faults", _no_faults),)),
     Bug("failed checks are accepted", ("I-7",), ((verdict, "check_faults", _no_faults),)),
     Bug("a check that ran nothing counts as passed", ("I-7",), ((verdict, "check_faults", _faults_but_ran_nothing),)),
     Bug("a run ends and nothing is kept", ("I-10",), ((effects, "_end", _end_without_keeping),)),
@@ -600,6 +663,18 @@ BUGS = (
         REWINDS,
     ),
     Bug("a lost worker's run is never judged", ("I-20", "quiet"), ((recovery, "decide_recovery", _never_recover),)),
+    Bug("whatever CI says closes an item", ("VT7",), ((closing, "CI_CLOSES", frozenset(CiState)),)),
+    Bug("what comes after does not wait for CI", ("VT7",), ((state.State, "_lets_go", _landed),), 600, CLOSED),
+    Bug("the target is not read back", ("VT4",), ((reconcile, "is_read", _believed),), 600, FORCED),
+    Bug(
+        "what stands on others lands before them",
+        ("IS4", "I-8"),
+        ((landing, "may_land", _believed), (Run, "grounds", property(lambda run: (run.root or run.base,)))),
+        600,
+        STACKED,
+    ),
+    Bug("nobody notices that the ground is gone", ("I-20",), ((foundation, "fault", _no_fault),), 600, STACKED),
+    Bug("anybody's answer is a person's leave", ("I-3",), ((decide, "judge", _off_plan_allowed),)),
     Bug(
         "a planner is asked for ever",
         ("LS4", "I-20"),

@@ -75,6 +75,7 @@ def size(config: Config) -> float:
     plain, policy = Policy(), config.policy
     settings = sum(getattr(policy, n) != getattr(plain, n) for n in Policy.__struct_fields__ if n != "workers_max")
     others = (config.crash_at != 0) + (not config.answers) + (config.action_every_ms != Config().action_every_ms)
+    others += config.regrets + config.stacked
     things = len(config.faults) + len(config.actions) + len(config.habits) + (config.habits != ("honest",))
     strength = sum(strength for _, strength in config.faults) / 100
     return config.items + policy.workers_max + settings + others + things + strength + config.faults_ms / 1e9

@@ -11,9 +11,10 @@ from msgspec.structs import replace
 
 from ganger.core import events as ev
 from ganger.core.facts import Repeat, Run
-from ganger.core.ids import Commit, RunId
-from ganger.core.model import Again, EndKind, Evidence, LeaseMode, WorkerId
+from ganger.core.ids import Commit, RunId, Seq
+from ganger.core.model import Again, EndKind, Evidence, LeaseMode, When, WorkerId
 from ganger.drivers import process
+from ganger.git import seeding, workspace
 from ganger.journal.queries import Reader
 from ganger.supervisor import brief
 from ganger.supervisor.recovery import Held, held
@@ -47,6 +48,34 @@ def told(lab: Lab, run: Run, turn: int = 2, left: Held | None = None) -> str:
 
 
 PLAIN = "# A\n\nMake it two.\n\n## Limits\n\nChange only files that match: `a.txt`\n"
+
+
+def test_a_person_had_begun(lab: Lab) -> None:
+    reader = Reader(lab.state_dir / "journal.db")
+    try:
+        text = brief.compose(reader, lab.run, SPEC, 1, baseline=FIRST)
+    finally:
+        reader.close()
+    assert text.removesuffix(brief.HOW + "\n") == PLAIN + (
+        "\n## What is not yours\n\n"
+        "Your branch begins with a commit that you did not make: aaaaaaaaaaaa, the uncommitted work of a person.\n"
+        "Read it and build on it. It is no part of what you hand in and does not land: leave that commit as it is and\n"
+        "change no lines that it changed. `git diff aaaaaaaaaaaa` shows what is yours.\n"
+    )
+
+
+def test_what_a_turn_left_on_a_persons_work_is_told_without_it(lab: Lab) -> None:
+    (lab.top / "half.txt").write_text("half done\n")
+    seed = seeding.freeze(lab.hub)
+    assert seed is not None
+    began = seeding.baseline(lab.hub, RUN, lab.run.base, seed)
+    workspace.create(lab.hub, lab.place, RUN, began)
+    assert held(lab.hub, lab.place, lab.run) == Held((), ())
+    (lab.place / "a.txt").write_text("two\n")
+    git(lab.place, "commit", "-q", "-a", "-m", "Mine")
+    found = held(lab.hub, lab.place, lab.run)
+    assert found is not None
+    assert [subject for _, subject in found.commits] == ["Mine"]
 
 
 def repeated(lab: Lab, why: Again, reason: str) -> Run:
@@ -171,3 +200,18 @@ def test_what_meets_the_changes_of_others_is_told(lab: Lab) -> None:
         PLAIN + "\n## Others at work\n\nWhat you changed so far meets what others have:\n\n"
         "- a.1 and b.1 change x (adjacent)\n" + brief.HOW + "\n"
     )
+
+
+def test_what_is_said_stands_in_the_brief_of_the_turn_it_was_claimed_for_and_in_no_other(lab: Lab) -> None:
+    granted = ev.RunGranted(RUN, SPEC.id, 1, lab.run.base, SPEC.scope, lab.run.lease.mode, 1 << 50, "hand")
+    happen(lab, granted)
+    happen(lab, ev.MessageSent(RUN, "use B", When.steer, "ann"), ev.MessageSent(RUN, "b landed", When.notice))
+    happen(lab, ev.MessageSent(RUN, "told at work", When.steer, "ann"), ev.MessageSent(RUN, "waits", When.steer, "ann"))
+    reader = Reader(lab.state_dir / "journal.db")
+    seqs = [Seq(row.seq) for row in reader.messages(RUN)]
+    reader.close()
+    happen(lab, ev.MessagesDelivered(RUN, 2, tuple(seqs[:2])))
+    happen(lab, ev.MessagesDelivered(RUN, 2, (seqs[2],), at_work=True))
+    said = "\n## Said to you\n\n- from ann: use B\n- from ganger: b landed\n"
+    assert told(lab, lab.run) == PLAIN + said
+    assert told(lab, lab.run, turn=1) == told(lab, lab.run, turn=3) == PLAIN

@@ -16,7 +16,7 @@ from ganger.core import commands as cmd
 from ganger.core.effects import ReadPlan, Recover, Rewind, StartWorker
 from ganger.core.facts import Run
 from ganger.core.ids import Commit, ItemId, PlanId
-from ganger.core.model import Again, ItemSpec, Refusal, Usage
+from ganger.core.model import Again, ItemSpec, Refusal, Usage, When
 from ganger.core.policy import Policy
 from ganger.service.fleet import Accepted, Fleet
 from ganger.supervisor.effects import carry_out
@@ -158,3 +158,12 @@ def test_refused_plan_is_recorded_with_the_reason(night: Night) -> None:
     time.sleep(0.06)
     reply = carry_out(ReadPlan("nightly", "q.toml", due_ms), night.fleet, night.lab.world)
     assert isinstance(reply, Accepted) and reply.events[0].outcome == refused.reason  # type: ignore[union-attr]
+
+
+def test_nothing_is_called_read_by_a_worker_that_was_started_before_it_was_said(night: Night) -> None:
+    run = night.run
+    night.lab.world.start(run, SPEC, 1)
+    night.do(cmd.TellRun(RUN, "use B", When.steer, ANN))
+    carry_out(StartWorker(RUN, 1), night.fleet, night.lab.world)
+    assert night.run.turn == 1, "it is found by what it left"
+    assert [one.turn for one in night.run.messages] == [0], "its brief was written before"

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 from lab import git
+from msgspec.structs import replace
 
 from ganger.core.facts import Run
 from ganger.core.ids import Commit, ItemId, RunId, Token
 from ganger.core.model import Lease, LeaseMode
 from ganger.git import workspace
+from ganger.git.forecast import Grade, touches
 from ganger.git.hub import Hub
 from ganger.git.repository import open_repository
 from ganger.supervisor.forecast import Background, Forecast, Foreseen, Seer, notices, read, sentence
@@ -94,6 +96,25 @@ def test_only_what_has_changed_is_looked_at_again(field: Field) -> None:
     field.change(2, 9, "c")
     field.look()
     assert (field.seer.snapshots, field.seer.merges) == (snapshots + 1, merges + 2)
+
+
+def test_runs_with_other_bases_meet_where_their_histories_parted(field: Field) -> None:
+    """As git finds it by itself, also when the run that began first was moved on to a newer target."""
+    top = field.root / "repo"
+    (top / "f.txt").write_text(LINES.replace("line 10\n", "by others\n"))
+    git(top, "commit", "-qam", "others")
+    newer = field.hub.sync_target()
+    first = field.runs[0] = replace(field.runs[0], base=newer)
+    git(field.place(first.id), "fetch", "-q", str(top), "main")
+    git(field.place(first.id), "reset", "-q", "--hard", newer)
+    field.change(0, 20, "a", commit=True)
+    field.change(1, 11, "b")
+    field.change(2, 25, "c")
+    found = field.look()
+    one, other = (field.seer._commits[run.id] for run in field.runs[:2])
+    (alone,) = touches(field.hub, [(one, other)])
+    assert alone.grade is Grade.adjacent and ("i01.1", "i00.1", "adjacent", ("f.txt",)) in found
+    assert ("i02.1", "i01.1", "same-file", ()) in found
 
 
 def test_a_workspace_that_cannot_be_read_is_named_and_the_others_are_compared(field: Field) -> None:

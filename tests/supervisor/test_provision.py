@@ -58,7 +58,7 @@ def test_folders_are_linked_from_the_checkout_and_are_no_files_of_the_worker(lab
     (lab.top / "deps/lib/x").write_text("mine\n")
     (lab.top / "deps/one").write_text("1\n")
     found = provisioner(lab, Provisioning(linked=("deps",)))
-    found.make(RUN, lab.run.base)
+    found.make(RUN, lab.run.base, lab.run.base)
     assert (lab.place / "deps/lib/x").read_text() == "mine\n"
     assert found.is_made(RUN)
     assert found.within(Reach(), RUN).readable == (lab.top / "deps",)
@@ -81,24 +81,24 @@ def test_the_setup_runs_once_for_the_same_key(lab: Lab, tmp_path: Path) -> None:
         setup=SETUP, setup_key=("lock.json",), linked=("deps",), env={"COUNT": str(tmp_path / "count")}
     )
     found = provisioner(lab, wanted)
-    found.make(RUN, lab.run.base)
+    found.make(RUN, lab.run.base, lab.run.base)
     (lab.top / "a.txt").write_text("two\n")
     git(lab.top, "commit", "-q", "-a", "-m", "Not what the key is about")
-    found.make(OTHER, lab.hub.sync_target())
+    found.make(OTHER, lab.hub.sync_target(), lab.hub.sync_target())
     for run in (RUN, OTHER):
         assert (lab.state_dir / "workspaces" / run / "deps/lib/x").read_text() == "made"
     assert (tmp_path / "count").read_text() == "x"
     (lab.top / "lock.json").write_text("2\n")
     git(lab.top, "commit", "-q", "-a", "-m", "What the key is about")
-    found.make(RunId("a.3"), lab.hub.sync_target())
+    found.make(RunId("a.3"), lab.hub.sync_target(), lab.hub.sync_target())
     assert (tmp_path / "count").read_text() == "xx"
     assert found.environment(RUN) == {"COUNT": str(tmp_path / "count")}
 
 
 def test_a_setup_without_linked_folders_runs_in_each_workspace(lab: Lab, tmp_path: Path) -> None:
     found = provisioner(lab, Provisioning(setup=SETUP, env={"COUNT": str(tmp_path / "count")}))
-    found.make(RUN, lab.run.base)
-    found.make(OTHER, lab.run.base)
+    found.make(RUN, lab.run.base, lab.run.base)
+    found.make(OTHER, lab.run.base, lab.run.base)
     assert (tmp_path / "count").read_text() == "xx"
     assert (lab.place / "deps/lib/x").read_text() == "made"
 
@@ -108,7 +108,7 @@ def test_each_workspace_has_ports_of_its_own(lab: Lab) -> None:
     blocks = []
     for number in range(1, 5):
         run = RunId(f"a.{number}")
-        found.make(run, lab.run.base)
+        found.make(run, lab.run.base, lab.run.base)
         ports = [int(found.environment(run)[f"GANGER_PORT_{n}"]) for n in range(3)]
         assert ports == list(range(ports[0], ports[0] + 3))
         blocks += ports
@@ -117,9 +117,9 @@ def test_each_workspace_has_ports_of_its_own(lab: Lab) -> None:
     lab.world.clean(RUN)
     with socket.socket() as busy:
         busy.bind(("127.0.0.1", blocks[1]))
-        found.make(RunId("a.5"), lab.run.base)
+        found.make(RunId("a.5"), lab.run.base, lab.run.base)
         assert int(found.environment(RunId("a.5"))["GANGER_PORT_0"]) not in blocks
-    found.make(RunId("a.6"), lab.run.base)
+    found.make(RunId("a.6"), lab.run.base, lab.run.base)
     assert found.environment(RunId("a.6"))["GANGER_PORT_0"] == str(blocks[0]), "those of one that is gone are free"
 
 
@@ -161,7 +161,7 @@ def test_a_fault_at_any_step_leaves_nothing(lab: Lab, fault: str) -> None:
     refs = lab.hub.refs("refs/ganger/")
     for _ in range(2):
         with pytest.raises(WorldFailed, match=said):
-            found.make(RUN, lab.run.base)
+            found.make(RUN, lab.run.base, lab.run.base)
         assert ours(lab) == []
         assert lab.hub.refs("refs/ganger/") == refs
         assert not found.is_made(RUN)
@@ -173,7 +173,7 @@ def test_a_setup_that_failed_is_not_tried_at_every_tick(lab: Lab, tmp_path: Path
     found = provisioner(lab, Provisioning(setup=("sh", "-c", script), linked=("deps",)))
     for _ in range(3):
         with pytest.raises(WorldFailed, match="exited with 3"):
-            found.make(RUN, lab.run.base)
+            found.make(RUN, lab.run.base, lab.run.base)
     assert count.read_text() == "x\n"
 
 
@@ -196,7 +196,7 @@ def test_whoever_dies_in_the_middle_leaves_one_that_is_not_taken_for_made(lab: L
                         os._exit(9)
 
             sys.addaudithook(dying)
-            found.make(RUN, lab.run.base)
+            found.make(RUN, lab.run.base, lab.run.base)
             os._exit(0)
         died = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
         assert died != found.is_made(RUN), step
@@ -205,7 +205,7 @@ def test_whoever_dies_in_the_middle_leaves_one_that_is_not_taken_for_made(lab: L
             return
         if lab.place.exists():
             lab.world.clean(RUN)
-        found.make(RUN, lab.run.base)
+        found.make(RUN, lab.run.base, lab.run.base)
         assert (lab.place / "deps/x").read_text() == "x\n"
         assert len(found.environment(RUN)) == 2
         lab.world.clean(RUN)
@@ -214,9 +214,9 @@ def test_whoever_dies_in_the_middle_leaves_one_that_is_not_taken_for_made(lab: L
 
 def test_nothing_that_is_there_already_is_taken_away(lab: Lab) -> None:
     found = provisioner(lab, Provisioning(ports=1))
-    found.make(RUN, lab.run.base)
+    found.make(RUN, lab.run.base, lab.run.base)
     (lab.place / "b.txt").write_text("work\n")
     with pytest.raises(WorldFailed, match="there is already something"):
-        found.make(RUN, lab.run.base)
+        found.make(RUN, lab.run.base, lab.run.base)
     assert (lab.place / "b.txt").read_text() == "work\n"
     assert json.loads((lab.state_dir / "provision/runs" / RUN).read_text())["ports"]

@@ -1,14 +1,14 @@
 """Landings on real git by a real supervisor: textual and semantic conflicts, flaky checks, a target that moves.
 
-`GANGER_LANDINGS` says how many landings are played (12 here, 300 in the nightly run).
+`GANGER_LANDINGS` says how many landings are played at least (12 here, 300 in the nightly run).
 """
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from random import Random
 
+import landings
 import pytest
 
 from ganger.core.loop import StopReason
@@ -16,7 +16,6 @@ from ganger.core.policy import Policy
 from ganger.testing.real_train import Candidate, Depot
 
 LANDINGS = int(os.environ.get("GANGER_LANDINGS", "12"))
-BATCH = 20
 CHECK = (
     "sh",
     "-c",
@@ -25,55 +24,23 @@ CHECK = (
 """Fails on a file `bad`, and where both halves of a pair are there."""
 
 
-def drawn(rng: Random, first: int) -> list[Candidate]:
-    """Mostly good changes; some in one file, and some that go together with no other."""
-    made = []
-    for number in range(first, first + BATCH):
-        kind = rng.choice(("own", "own", "own", "shared", "half"))
-        files: dict[str, str | None] = {f"own-{number:03}.txt": f"{number}\n"}
-        if kind == "shared":
-            files["shared.txt"] = f"{number}\n"
-        if kind == "half":
-            files[f"half-{rng.randrange(3)}-{rng.choice(('left', 'right'))}"] = "x\n"
-        made.append(Candidate(f"c{number:03}", files, is_fine_alone=True))
-    return made
+def test_no_red_tip_no_change_lost_and_nobody_blamed_for_nothing(tmp_path: Path) -> None:
+    """Conflicts, flaky checks, persons that commit meanwhile, kills, wrong merge bases and undos; see `landings`."""
+    tally = landings.play(tmp_path, seed=4, landings=LANDINGS)
+    assert tally.faults == 0, tally
+    assert tally.conflicts and tally.guilty and tally.kills and tally.wrong_bases and tally.undos, tally
 
 
-def test_no_red_tip_and_no_change_lost(tmp_path: Path) -> None:
-    landed = 0
-    for number in range(-(-LANDINGS // (BATCH * 3 // 4))):
-        rng = Random(number)
-        candidates = drawn(rng, number * BATCH)
-        policy = Policy(train_max=rng.choice((3, 8)), train_parallel=rng.choice((1, 2, 3)), workers_max=BATCH)
-        depot = Depot(tmp_path / str(number), {"shared.txt": "start\n", "README": "x\n"}, candidates, CHECK, policy)
-        try:
-            assert depot.night() in (StopReason.drained, StopReason.complete)
-            done = depot.landed()
-            here = {one.name: one for one in candidates}
-            depot.git("checkout", "-q", "main")
-            for name in done:
-                for file, text in here[name].files.items():
-                    if file != "shared.txt":
-                        assert (depot.top / file).read_text() == text, (name, file)
-            assert_every_tip_is_green(depot)
-            reasons = depot.reasons()
-            assert all("does not merge" in why or "both together do not" in why for why in reasons.values()), reasons
-            sharing = [one.name for one in candidates if "shared.txt" in one.files]
-            assert not sharing or len(done & set(sharing)) == 1
-            landed += len(done)
-        finally:
-            depot.close()
-    assert landed >= LANDINGS * 2 // 3, landed
+@pytest.mark.parametrize("defence", landings.DEFENCES)
+def test_without_a_defence_something_is_found(tmp_path: Path, defence: str) -> None:
+    tally = landings.play(tmp_path, seed=1, landings=1, without=defence, kills=False)
+    assert tally.faults, tally
 
 
-def assert_every_tip_is_green(depot: Depot) -> None:
-    """Each commit that the target ever pointed at passes the check, read from its own log."""
-    tips = depot.git("log", "-g", "--format=%H", "main").splitlines()
-    assert len(tips) > 1
-    for tip in tips:
-        names = set(depot.git("ls-tree", "--name-only", tip).splitlines())
-        assert "bad" not in names
-        assert not any(f"half-{n}-left" in names and f"half-{n}-right" in names for n in range(3)), tip
+@pytest.mark.parametrize("step", range(1, 36) if LANDINGS >= 300 else (6, 13, 20, 27))
+def test_killed_before_any_git_process_it_lands_once_and_undoes_once(tmp_path: Path, step: int) -> None:
+    """Each of the some thirty processes that one landing and one undo take, in the nightly run."""
+    assert landings.killed_at(tmp_path, step) or step > 27
 
 
 def test_the_pair_is_named_and_the_one_that_was_accepted_later_goes_back(tmp_path: Path) -> None:

@@ -164,3 +164,17 @@ OWN = [
 def test_tests_of_the_base_under_the_candidates_own(tests: dict[str, str], text: bytes, lost: tuple[str, ...]) -> None:
     base = seen(GOOD, **{"t.py::test_a": "passed", "t.py::test_b[1]": "passed"})
     assert lost_tests(base, seen(GOOD, **tests), (text,)) == lost
+
+
+QUOTED = [
+    ("renamed, its old name within the new", {"a > whole hours": "passed"}, b'test("whole hours", f)', ()),
+    ("there, but not executed", {"a > days": "passed"}, b'test.skip("hours", f); test("days", g)', ("a > hours",)),
+    ("there in other quotes", {"a > days": "passed"}, b"test.skip('hours', f); test('days', g)", ("a > hours",)),
+    ("its words, not its name", {"a > days": "passed"}, b"// no hours here\ntest('days', g)", ()),
+    ("gone", {}, b'test("days", g)', ("a > hours",)),
+]
+
+
+@pytest.mark.parametrize(("tests", "text", "lost"), [row[1:] for row in QUOTED], ids=[row[0] for row in QUOTED])
+def test_tests_whose_names_are_texts(tests: dict[str, str], text: bytes, lost: tuple[str, ...]) -> None:
+    assert lost_tests(seen(GOOD, **{"a > hours": "passed"}), seen(GOOD, **tests), (text,)) == lost

@@ -195,3 +195,30 @@ def test_reaching_into_the_process_that_tests_it(code: str, what: str) -> None:
     assert found({"a.py": "x = 1\n"}, {"a.py": code}) == ((reason,) if what else ())
     assert found({"a.py": code}, {"a.py": code + "x = 2\n"}) == (), "it was so on the base"
     assert found({"a.py": "x = 1\n"}, {"a.py": code}, scope=("a.py",)) == (), "the plan names the file"
+
+
+ASKS = [
+    ("a.py", 'import sys\n\nif "pytest" in sys.modules:\n    x = 1\n', "modules for 'pytest' at a.py:3"),
+    ("a.py", 'import sys\n\nx = sys.modules.get("unittest")\n', "modules for 'unittest' at a.py:3"),
+    ("a.py", 'import sys\n\nx = any("pytest" in word for word in sys.argv)\n', "argv for 'pytest' at a.py:3"),
+    ("a.py", 'import os\n\nx = os.environ.get("PYTEST_CURRENT_TEST")\n', "PYTEST_CURRENT_TEST at a.py:3"),
+    ("a.js", "const x = process.env.NODE_TEST_CONTEXT;\n", "NODE_TEST_CONTEXT at a.js:1"),
+    ("a.go", 'var x = flag.Lookup("test.v")\n', 'flag.Lookup("test. at a.go:1'),
+    ("a.go", 'var x = strings.HasSuffix(os.Args[0], ".test")\n', 'HasSuffix(os.Args[0], ".test") at a.go:1'),
+    ("a.rs", "fn f() -> bool {\n    cfg!(test)\n}\n", "cfg!(test) at a.rs:2"),
+    ("a.rs", "#[cfg(test)]\nmod tests {}\n", ""),
+    ("a.js", "// NODE_TEST_CONTEXT is none of our business\n", ""),
+    ("a.py", 'import subprocess, sys\n\nsubprocess.run(["pytest", *sys.argv[1:]])\n', ""),
+    ("tests/test_a.py", 'import sys\n\nx = "pytest" in sys.modules\n', ""),
+]
+
+
+@pytest.mark.parametrize(("path", "code", "what"), ASKS)
+def test_a_product_that_asks_whether_it_is_tested(path: str, code: str, what: str) -> None:
+    reasons = [f"asks whether it is tested: {what}"] if what else []
+    assert [each for each in found({}, {path: code}) if each.startswith("asks")] == reasons
+    assert not any(each.startswith("asks") for each in found({path: code}, {path: code + "\n\n"})), (
+        "it was so on the base"
+    )
+    named = found({}, {path: code}, scope=(path,))
+    assert not any(each.startswith("asks") for each in named), "the plan names the file"

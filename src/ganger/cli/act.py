@@ -22,7 +22,7 @@ from ganger.core.ids import Commit, ItemId, QuestionId, RunId, is_question_id, i
 from ganger.core.model import EndKind, Refusal, RefusalCode
 from ganger.errors import StateDirError, UsageError
 from ganger.git.repository import checked_out_at, is_dirty, target_tip
-from ganger.journal.queries import QuestionRow, Reader
+from ganger.journal.queries import MessageRow, QuestionRow, Reader
 from ganger.service import place, wiring
 from ganger.service.fleet import Reply
 
@@ -51,20 +51,40 @@ def overview(app: App) -> int:
 def inbox(app: App, as_json: bool) -> int:
     """List what waits for you, landings first, then questions of workers, oldest first.
 
+    Below that, what you said to runs that have ended without reading it.
+
     Exit status: 0 something waits for you; 1 nothing does.
     """
     reader = Reader(app.state_dir() / place.JOURNAL)
     try:
         questions = sorted(reader.questions(), key=lambda row: (row.kind == "worker", row.asked_ms))
+        unheard = reader.unheard(_this_night_ms(reader))
     finally:
         reader.close()
     if as_json:
-        say_json("ganger.inbox", {"questions": [plain(question) for question in questions]})
-    elif questions:
+        rows = {"questions": [plain(question) for question in questions], "unheard": [plain(row) for row in unheard]}
+        say_json("ganger.inbox", rows)
+        return YES if questions else NO
+    if questions:
         _print_questions(questions)
     else:
         tell("nothing waits for you")
+    _print_unheard(unheard)
     return YES if questions else NO
+
+
+def _this_night_ms(reader: Reader) -> int:
+    """When the supervisor of the hour, or the last one, took over; 0 when there was none."""
+    supervisors = reader.supervisors()
+    return supervisors[-1].started_ms if supervisors else 0
+
+
+def _print_unheard(rows: list[MessageRow]) -> None:
+    """What was said to runs that have ended without reading it: nothing is to be done, but nobody has heard it."""
+    for row in rows:
+        how = f"handed to turn {row.turn}, not known to be read" if row.turn else "never handed over"
+        say(f"{row.run} has ended without reading: {row.text}")
+        say(f"    said by {row.by} {clock(row.at_ms)}, {how}")
 
 
 def _print_questions(questions: list[QuestionRow]) -> None:

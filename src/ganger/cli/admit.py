@@ -157,7 +157,7 @@ def ask_item(seen: Seen, asked: Asked) -> Admitted | Refusal:
         return Refusal(RefusalCode.unknown_ref, f"there is no item {asked.item}", "ganger plan board lists the items")
     refusal = (
         admit(seen.state, item, seen.now_ms, seen.policy)
-        or _permit(asked.start, seen.policy)
+        or permit(asked.start, seen.policy, asked.override)
         or objection(state_dir(asked.start, os.environ, asked.override), seen, item.spec.id)
     )
     if refusal is None:
@@ -168,13 +168,14 @@ def ask_item(seen: Seen, asked: Asked) -> Admitted | Refusal:
     return Refusal(refusal.code, refusal.reason, refusal.way, refusal.holder, refusal.again_ms, free)
 
 
-def _permit(start: Path, policy: Policy) -> Refusal | None:
+def permit(start: Path, policy: Policy, override: str) -> Refusal | None:
     """What a start permit would say of the target; git is asked only where the policy wants that clean."""
     if not policy.require_clean:
         return None
-    from ganger.git.repository import checked_out_at, is_dirty, open_repository
+    from ganger.git.repository import checked_out_at, is_dirty
+    from ganger.service.wiring import open_here
 
-    at = checked_out_at(open_repository(start), policy.target)
+    at = checked_out_at(open_here(start, os.environ, override), policy.target)
     return permit_refusal(policy.repo, clean=at is None or not is_dirty(at), policy=policy)
 
 

@@ -10,7 +10,7 @@ import click
 
 from ganger.cli.main import App
 from ganger.cli.options import as_json
-from ganger.cli.output import NO, YES, clock, say, say_json, tell
+from ganger.cli.output import NO, YES, clock, plural, say, say_json, tell
 from ganger.cli.reply import a_person
 from ganger.errors import ConfigError, RepositoryError, UsageError
 from ganger.git.command import UserGit
@@ -18,6 +18,7 @@ from ganger.journal.queries import NoFleet
 from ganger.plans.source import read_bytes
 from ganger.service import bundle as bundles
 from ganger.service import place, signing
+from ganger.service.bundle import CheckLine
 from ganger.service.bundle_check import Checked, check, compare
 
 BYTES_MAX = 1 << 30
@@ -136,7 +137,7 @@ def _say_text(checked: Checked, against: tuple[str, ...], clone: Path | None, *,
     say(f"{record.item}: {record.title}")
     say(f"run {record.run}, candidate {record.candidate[:12]} on base {record.base[:12]}, rung {record.rung}")
     for one in record.checks:
-        say(f"check {one.name}: {one.state}, exit {one.exit_code}")
+        say(f"check {one.name}: {one.state}, exit {one.exit_code}{_tests(one)}")
     say(f"landed as {record.landed[:12]} at {clock(record.landed_ms)}, tested as a whole")
     say(f"signed by {checked.key}")
     for name in checked.gone:
@@ -149,11 +150,29 @@ def _say_text(checked: Checked, against: tuple[str, ...], clone: Path | None, *,
         tell(f"{clone} agrees: a branch contains {record.landed[:12]}, with the tree that was tested")
 
 
+def _tests(one: CheckLine) -> str:
+    """How many tests a check executed, where its runner is known; and whether the bundle says which."""
+    if one.executed is None:
+        return ""
+    which = f", listed in {one.tests}" if one.tests else ""
+    return f", {plural(one.executed, 'test')} executed by {one.runner}{which}"
+
+
 def _say_json(path: Path, checked: Checked, against: tuple[str, ...], clone: Path | None) -> None:
     record = checked.record
     faults = [{"part": one.part, "first": one.first, "end": one.end, "text": one.text} for one in checked.faults]
     faults += [{"part": str(clone), "first": 0, "end": 0, "text": text} for text in against]
     said = {"item": record.item, "run": record.run, "landed": record.landed} if record is not None else {}
     found = {"item": "", "run": "", "landed": "", **said}
-    rest = {"key": checked.key, "repo": str(clone or ""), "gone": list(checked.gone), "faults": faults}
+    checks = [
+        {"name": one.name, "state": one.state, "executed": one.executed, "runner": one.runner, "tests": one.tests}
+        for one in (record.checks if record is not None else ())
+    ]
+    rest = {
+        "checks": checks,
+        "key": checked.key,
+        "repo": str(clone or ""),
+        "gone": list(checked.gone),
+        "faults": faults,
+    }
     say_json("ganger.verify-bundle", {"holds": not faults, "path": str(path), **found, **rest})

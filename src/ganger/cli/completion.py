@@ -28,11 +28,11 @@ _PLAIN = re.compile(r"[A-Za-z0-9._-]+")
 _ITEMS, _RUNS, _PLANS, _ANY = ("items",), ("runs",), ("plans",), ("items", "runs", "questions")
 NAMED: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("show", "why", "diff", "log", "trace"), _ANY),
-    **dict.fromkeys(("verify", "retry", "admit"), _ITEMS),
+    **dict.fromkeys(("verify", "retry", "undo", "admit"), _ITEMS),
     **dict.fromkeys(("rewind", "liveness", "resume-check"), _RUNS),
     **dict.fromkeys(("pause", "resume", "steer", "next", "gate"), _PLANS),
     **dict.fromkeys(("plan board", "plan stop", "plan replan"), _PLANS),
-    "stop": ("runs", "items"),
+    **dict.fromkeys(("stop", "tell"), ("runs", "items")),
     "answer": ("questions",),
 }
 """By the words of a command: the tables whose names its first argument takes."""

@@ -35,7 +35,7 @@ EXIT_OF = {
 }
 """0: what was asked for is done. 3: nothing more can be done. 4: later, by itself. 5: a person must do something."""
 MEANS = {
-    StopReason.complete: "every item has landed or is finished",
+    StopReason.complete: "every item has landed, as the target shows, or is finished",
     StopReason.once: "--once: the one item is done with",
     StopReason.iteration_cap: "--iterations: so many runs were given out",
     StopReason.drained: "nothing more can be offered, and something did not land",
@@ -44,7 +44,7 @@ MEANS = {
     StopReason.budget: "what is left costs more than may still be spent in this night",
     StopReason.blocked: "what is left waits for your answers",
     StopReason.pick_held: "a person, the plan or the driver holds what is left",
-    StopReason.review_or_ci_unresolved: "what is left is accepted, and its landing waits for you",
+    StopReason.review_or_ci_unresolved: "what is left waits for you: a landing, or CI of what landed",
     StopReason.launch_failed: "the workers of what is left cannot be started",
     StopReason.unclear_repeated: "several items in a row came to nothing",
     StopReason.interrupted: "you ended it",
@@ -63,13 +63,14 @@ def farewell(parts: wiring.Parts, plan: PlanId, reason: StopReason, *, as_json: 
         wanted = [item for item in reader.items(plan) if not _asks_the_planner(item)]
         counts = Counter(shown_status(item, reader, now_ms) for item in wanted)
         questions = len([row for row in reader.questions() if not row.item or _is_of(reader, row.item, plan)])
+        lost = _lost(parts.policy.target, reader)
         report = _report(parts, reader)
     finally:
         reader.close()
     if as_json:
         _say_json(plan, reason, counts, questions, report)
     else:
-        _say_text(parts.policy.target, reason, counts, questions, report)
+        _say_text(parts.policy.target, reason, counts, questions, lost, report)
 
 
 def _asks_the_planner(item: ItemRow) -> bool:
@@ -87,10 +88,27 @@ def _say_json(plan: PlanId, reason: StopReason, counts: Counter[str], questions:
     say_json("ganger.night", {**value, "items": dict(counts), "questions": questions, "report": path})
 
 
-def _say_text(target: str, reason: StopReason, counts: Counter[str], questions: int, report: Path | None) -> None:
-    say(f"{reason}: {counts['landed']} of {plural(counts.total(), 'item')} landed on {target}")
+def _lost(target: str, reader: Reader) -> list[str]:
+    """What the target was seen not to contain any more at the end of the night, a line each."""
+    reading = reader.reading()
+    missing = msgspec.json.decode(reading.missing, type=list[str]) if reading is not None else []
+    gone = [(commit, reader.landed_with(commit)) for commit in missing]
+    return [
+        f"{target} does not contain {commit[:12]}, which landed {', '.join(items)}" for commit, items in gone if items
+    ]
+
+
+def _say_text(
+    target: str, reason: StopReason, counts: Counter[str], questions: int, lost: list[str], report: Path | None
+) -> None:
+    landed = counts["landed"] + counts["awaiting_ci"]
+    say(f"{reason}: {landed} of {plural(counts.total(), 'item')} landed on {target}")
     if reason is not StopReason.complete:
         say(MEANS[reason])
+    if counts["awaiting_ci"]:
+        say(f"{plural(counts['awaiting_ci'], 'item')} not closed by CI yet: ganger status says why")
+    for line in lost:
+        say(line)
     if counts["given_up"]:
         say(f"{plural(counts['given_up'], 'item')} given up: the report says why")
     if questions:

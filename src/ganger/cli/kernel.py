@@ -6,7 +6,9 @@ import os
 from collections.abc import Sequence
 
 import click
+from msgspec.structs import replace
 
+from ganger.cli.admit import permit
 from ganger.cli.clocks import clocks_of
 from ganger.cli.main import App
 from ganger.cli.options import as_json
@@ -69,7 +71,11 @@ def next_(app: App, plan_id: str, as_json: bool) -> int:
     Exit status: 0 something would be; 3 nothing now, but later by itself; 5 nothing at all.
     """
     seen = _seen(app, plan_id)
-    picks = list(survey(seen.state, seen.now_ms, seen.policy, Intent(plan=PlanId(plan_id))))
+    dirty = permit(app.start, seen.policy, app.state_override)
+    picks = [
+        replace(found, refusal=found.refusal or dirty)
+        for found in survey(seen.state, seen.now_ms, seen.policy, Intent(plan=PlanId(plan_id)))
+    ]
     rows = _unreadable(app, plan_id)
     code = _next_exit(picks, rows)
     if as_json:

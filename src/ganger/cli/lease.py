@@ -21,6 +21,7 @@ from ganger.core.ids import LeaseId, Token, is_lease_id
 from ganger.core.leases import TTL_MAX_MS, TTL_MIN_MS
 from ganger.core.model import LeaseMode, Refusal, RefusalCode
 from ganger.errors import RepositoryError, UsageError
+from ganger.git.naming import STANDIN
 from ganger.journal.clock import wall_ms
 from ganger.journal.queries import LeaseRow, Reader
 from ganger.service import place, wiring
@@ -140,8 +141,14 @@ def fleet_dir(app: App) -> Path:
         wiring.open_fleet(wiring.gather(app.start, os.environ, app.state_override, {})).close()
     else:
         with suppress(RepositoryError):  # a script may stand anywhere, but not in another fleet's repository
-            place.check(state_dir, place.find_common_dir(app.start))
+            place.check(state_dir, _standing_in(state_dir) or place.find_common_dir(app.start))
     return state_dir
+
+
+def _standing_in(state_dir: Path) -> Path | None:
+    """The git directory of ours that a fleet works in whose files nobody committed; None for other fleets."""
+    found = state_dir / STANDIN / ".git"
+    return found if found.is_dir() else None
 
 
 @lease.command()

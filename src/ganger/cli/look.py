@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 import msgspec
 
+from ganger.cli.items import undo_text
 from ganger.cli.main import App
 from ganger.cli.options import as_json
 from ganger.cli.output import NO, YES, clock, plain, say, say_json, span, table, tell_error
@@ -22,8 +23,9 @@ from ganger.errors import GitFailed, UsageError
 from ganger.git.command import Git
 from ganger.journal.clock import wall_ms
 from ganger.journal.queries import ItemRow, QuestionRow, Reader, RunRow, TurnRow
-from ganger.report.ladder import ladder, next_step
+from ganger.report.ladder import closing_text, ladder, next_step
 from ganger.service import place, wiring
+from ganger.service.claimed import claim_text, false_claims, turns_of
 from ganger.service.door import kept_policy
 from ganger.service.kept import DataClass
 from ganger.service.places import Places
@@ -109,8 +111,14 @@ def _show_item(looking: _Looking, item: ItemRow, as_json: bool) -> int:
         say(f"after {', '.join(spec.after)}")
     if item.landed:
         say(f"landed as {item.landed[:12]} at {clock(item.landed_ms)}")
+        if closed := closing_text(looking.reader.ci(item.landed)):
+            say(closed)
+    for undo in looking.reader.undos(item.id):
+        say(undo_text(undo))
     for wait in looking.reader.waits(item.id):
         say(f"waited: {wait.reason}")
+    if claim := claim_text(false_claims(turns_of(looking.reader, item.id))):
+        say(claim)
     if item.brief:
         say("\n" + item.brief.rstrip())
     if runs:
@@ -123,7 +131,9 @@ def _show_run(looking: _Looking, run: RunRow, as_json: bool) -> int:
     turns = looking.reader.turns(run.id)
     if as_json:
         facts = plain(run)
-        say_json("ganger.run", {"worker_kind": facts.pop("kind"), **facts, "turns": [plain(turn) for turn in turns]})
+        said = [plain(row) for row in looking.reader.messages(run.id)]
+        turned = {"turns": [plain(turn) for turn in turns], "messages": said}
+        say_json("ganger.run", {"worker_kind": facts.pop("kind"), **facts, **turned})
         return YES
     say(f"{run.id}: {run.status}, agent {run.agent}, token {run.token}, base {run.base[:12]}")
     if run.reason:
@@ -132,6 +142,12 @@ def _show_run(looking: _Looking, run: RunRow, as_json: bool) -> int:
         ended = f"exit {turn.code}" if turn.exited_ms and turn.code is not None else ""
         ended = f"signal {turn.signal}" if turn.signal else ended or ("gone" if turn.exited_ms else "lives")
         say(f"turn {turn.turn}: pid {turn.pid}, {clock(turn.started_ms)}, {ended}, cpu {span(turn.cpu_ms)}")
+        evidence = _evidence(turn)
+        for flag in evidence.claims if evidence is not None else ():
+            say(f"claim: {flag}")
+    for row in looking.reader.messages(run.id):
+        handed = f", turn {row.turn}" if row.turn else ""
+        say(f"told by {row.by or 'ganger'} ({row.due}; {row.state}{handed}): {row.text}")
     for ref in msgspec.json.decode(run.kept, type=list[str]):
         say(f"kept: git --git-dir {looking.state_dir / 'hub.git'} log {ref}")
     say(f"log: ganger log {run.id}    diff: ganger diff {run.id}    why: ganger why {run.id}")
@@ -162,6 +178,10 @@ def _print_question(question: QuestionRow) -> None:
 
 def _show_commit(looking: _Looking, ref: str, as_json: bool) -> int:
     row = looking.reader.train_like(ref)
+    if row is not None and not as_json and (undo := looking.reader.undo_by(row.new)) is not None:
+        say(f"{row.new}: {undo_text(undo)}")
+        say(f"tree {row.tree[:12]}, tested {clock(row.at_ms)} in {span(row.took_ms)}")
+        return YES
     if row is None:
         raise UsageError(f"nothing is called {ref!r}, and no train tested such a commit")
     if as_json:
@@ -199,7 +219,8 @@ def why(app: App, ref: str, as_json: bool) -> int:
             _why_json(run, _needs(looking, spec), verdict, evidence, against, flags)
         else:
             _why_text(looking, run, spec, verdict, evidence)
-        return YES if landed or (verdict is not None and verdict.kind == "accepted") else NO
+        accepted = verdict is not None and verdict.kind == "accepted" and run.status != "undone"
+        return YES if landed or accepted else NO
 
 
 def _why_not_yet(looking: _Looking, item: ItemRow, as_json: bool) -> int:
@@ -262,7 +283,12 @@ def _fidelity(state_dir: Path, run: RunRow, evidence: Evidence) -> Fidelity:
 
 
 def _claims(looking: _Looking, evidence: Evidence) -> tuple[str, ...]:
-    """Which commits of a candidate claim what they do not do; nothing when the hub does not have them any more."""
+    """Which commits of a candidate claim what they do not do.
+
+    Where the evidence does not say, the commits are asked; nothing when the hub does not have them any more.
+    """
+    if evidence.claims:
+        return evidence.claims
     hub, rules = looking.state_dir / "hub.git", kept_policy(looking.state_dir).paths
     try:
         told = told_by(Git(hub), evidence.base, evidence.commit) if hub.is_dir() else ()
@@ -279,7 +305,7 @@ def _why_text(
     if run.reason:
         say(f"ended because {run.reason}")
     if evidence is None:
-        say("no evidence yet: nothing was looked at")
+        say("no evidence yet: nothing was looked at" if verdict is None else "; ".join(verdict.reasons))
         return
     say(f"candidate {evidence.commit[:12]} on base {evidence.base[:12]}, tree {evidence.tree[:12]}")
     if evidence.auto_committed:
@@ -303,6 +329,8 @@ def _why_text(
         say(f"verifier {evidence.verifier[:12]}, contained at {evidence.tier}")
     for flag in _claims(looking, evidence):
         say(f"claim: {flag}")
+    if verdict and verdict.by:
+        say(f"allowed by {verdict.by}, for exactly this commit")
     for reason in verdict.reasons if verdict else ():
         say(f"missing: {reason}")
     missing = next_step(ladder(evidence, verdict, run.landed))
@@ -311,6 +339,8 @@ def _why_text(
     if run.landed:
         row = looking.reader.train_of(run.landed)
         say(f"landed as {run.landed[:12]}" + (f", tested as a whole at {clock(row.at_ms)}" if row else ""))
+        if closed := closing_text(looking.reader.ci(run.landed)):
+            say(closed)
 
 
 def _why_check(looking: _Looking, check: CheckResult, what: str) -> None:

@@ -22,6 +22,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "control": ("pause", "resume", "steer", "schedule", "breaker", "rewind"),
     "look": ("show", "why", "diff", "log", "report"),
     "act": ("inbox", "answer", "stop", "retry"),
+    "undo": ("undo",),
+    "tell": ("tell",),
     "lease": ("lease",),
     "kernel": ("next", "gate", "fleet-plan", "liveness", "resume-check"),
     "conflicts": ("conflicts",),
@@ -29,15 +31,22 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "bundles": ("bundle", "verify-bundle", "key"),
     "outside": ("residual", "ci"),
     "salvage": ("salvage",),
-    "worker": ("my-work", "done", "ask", "fail", "note", "todos", "follow-up", "may-write"),
+    "worker": ("my-work", "done", "ask", "fail", "note", "todos", "follow-up", "may-write", "mcp"),
+    "hook": ("hook",),
+    "agents": ("agents",),
     "other": ("config", "exit-codes"),
     "completion": ("completion",),
     "schema": ("schema",),
 }
-ATTRIBUTE_OF = {"next": "next_", "gate": "gate_", "fleet-plan": "fleet_plan_", "liveness": "liveness_"}
-"""Commands whose function has another name, because the core's function that it asks has theirs."""
+ATTRIBUTE_OF = {
+    **{"next": "next_", "gate": "gate_", "fleet-plan": "fleet_plan_", "liveness": "liveness_"},
+    "tell": "tell_run",
+}
+"""Commands whose function has another name, because a function that it uses has theirs."""
 HOT = {"status": "ganger.cli.status", "admit": "ganger.cli.admit", "verify": "ganger.cli.verify"}
 """Commands with a parser of their own, which loads faster."""
+ALONE = object()
+"""Says that a process is there for one command only."""
 MODULE_OF = {command: module for module, commands in GROUPS.items() for command in commands}
 SUMMARIES = {
     "init": "Detect what this repository has and write ganger.toml.",
@@ -51,6 +60,7 @@ SUMMARIES = {
     "pause": "Start no more workers for a plan.",
     "resume": "Offer the items of a paused or stopped plan again.",
     "steer": "Tell all later turns of a plan's workers something.",
+    "tell": "Tell the worker of a live run something.",
     "schedule": "Have plan files read again at set times.",
     "status": "Show what runs, what waits and what is done.",
     "show": "Show an item, a run, a question or a commit.",
@@ -63,6 +73,7 @@ SUMMARIES = {
     "answer": "Answer a question.",
     "stop": "Stop a run; its work is kept.",
     "retry": "Offer an item again, or give it to a worker now.",
+    "undo": "Undo a landing, as a new tested commit.",
     "rewind": "Put a run's workspace back to a checkpoint.",
     "breaker": "List and close circuit breakers.",
     "admit": "Say whether an item, lane or scope would be admitted now.",
@@ -90,6 +101,9 @@ SUMMARIES = {
     "todos": "For workers: replace the progress board.",
     "follow-up": "For workers: file work you came upon as an item.",
     "may-write": "For workers: ask whether a file lies in your scope.",
+    "mcp": "For workers: the same as tools, over MCP.",
+    "hook": "Answer an agent's hook where no gate does.",
+    "agents": "List the agent programs, and which work here.",
     "config": "Explain where each setting comes from.",
     "exit-codes": "Print what the exit codes mean.",
     "schema": "Print the JSON schema of a file or message.",
@@ -190,9 +204,11 @@ def _version(as_json: bool) -> None:
 class App:
     """What every command knows: where it was called, and which state directory was asked for."""
 
-    def __init__(self, start: Path, state_override: str) -> None:
+    def __init__(self, start: Path, state_override: str, alone: bool = False) -> None:
         self.start = start
         self.state_override = state_override
+        self.alone = alone
+        """Whether this process is there for the command only, and may give up its rights for good."""
 
     def state_dir(self) -> Path:
         """The state directory of this repository's fleet."""
@@ -215,7 +231,7 @@ def tree(ctx: click.Context, start: Path, state_override: str) -> None:
 
     Without a command: what runs and what needs you.
     """
-    ctx.obj = App(_absolute(start), state_override)
+    ctx.obj = App(_absolute(start), state_override, alone=ctx.obj is ALONE)
     if ctx.invoked_subcommand is None:
         from ganger.cli.act import overview
 
@@ -230,14 +246,17 @@ def _absolute(start: Path) -> Path:
         raise UsageError(f"the current directory is gone: {error.strerror}", "go to one that is there") from error
 
 
-def main(args: list[str]) -> int:
-    """Run one command line; returns its exit status, and prints every expected error as one message."""
+def main(args: list[str], *, alone: bool = False) -> int:
+    """Run one command line; returns its exit status, and prints every expected error as one message.
+
+    `alone`: this process does nothing else before or after.
+    """
     if "_GANGER_COMPLETE" in os.environ:
         from ganger.cli.completion import completed
 
         return completed()
     try:
-        result = tree.main(args=args, prog_name="ganger", standalone_mode=False)
+        result = tree.main(args=args, prog_name="ganger", standalone_mode=False, obj=ALONE if alone else None)
     except click.exceptions.Exit as ended:
         return ended.exit_code
     except click.exceptions.NoArgsIsHelpError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
+import importlib.util
 import os
 import signal
 import sys
@@ -25,22 +26,29 @@ from ganger.cli.options import Duration, as_json
 from ganger.cli.output import INTERRUPTED, NO, YES, clock, plural, say, say_json, tell, tell_error
 from ganger.cli.reply import a_person
 from ganger.core import commands as cmd
-from ganger.core.ids import ItemId
+from ganger.core.ids import Commit, ItemId
 from ganger.core.loop import Intent, StopReason
 from ganger.core.model import Refusal
 from ganger.drivers.background import start_detached
-from ganger.errors import GangerError, UsageError
+from ganger.drivers.hooks import DIALECTS
+from ganger.errors import ConfigError, GangerError, UsageError
 from ganger.git import trash
 from ganger.git.hub import Hub
-from ganger.jail.choice import TIERS
+from ganger.jail.choice import TIERS, look
 from ganger.journal.clock import wall_ms
 from ganger.plans.port import Plan
 from ganger.plans.values import SECOND_MS
-from ganger.service import containment, place, predicates, reconcile_step, scorers, trust, wiring
+from ganger.service import ci, containment, place, predicates, reconcile_step, scorers, trust, wiring
 from ganger.service.door import Door, Tell, submit, tell_supervisor
 from ganger.service.fleet import Fleet
+from ganger.service.hook_settings import GateMode
 from ganger.service.worker_door import WorkerDoor
+from ganger.supervisor import sharing, walls
+from ganger.supervisor.effects import CiSeen
+from ganger.supervisor.hooked import Hooked, HookService
 from ganger.supervisor.loop import Supervisor
+from ganger.supervisor.metered import Metered
+from ganger.supervisor.tooled import Tooled
 from ganger.supervisor.watch import Watch
 from ganger.supervisor.world import RealWorld
 
@@ -90,8 +98,11 @@ def run(
     """
     if dry and every_ms:
         raise click.UsageError("--dry-run looks once: leave --every out")
-    options = Options(once, iterations, select, patience_ms, not quiet, as_json, seed_dirty)
+    options = Options(once, iterations, select, patience_ms, not quiet, as_json, seed_dirty, app.alone)
     flags = _flags(target, workers)
+    if seed_dirty and not dry:
+        for line in wiring.take_in(app.start, os.environ, app.state_override):
+            tell(line)
     parts, plan = _ready(app, plan_file, flags)
     only = selected(plan, select)
     if dry:
@@ -115,6 +126,8 @@ class Options(Struct, frozen=True):
     shown: bool
     as_json: bool
     seed_dirty: bool = False
+    alone: bool = False
+    """Whether this process may give up its rights."""
 
 
 def selected(plan: Plan, pattern: str) -> frozenset[ItemId] | None:
@@ -135,6 +148,8 @@ def selected(plan: Plan, pattern: str) -> frozenset[ItemId] | None:
 def _ready(app: App, plan_file: Path, flags: dict[str, str]) -> tuple[wiring.Parts, Plan]:
     """Read configuration and plan, and see that the plan's agents can be started; nothing is changed."""
     parts = wiring.gather(app.start, os.environ, app.state_override, flags)
+    wiring.refuse_outgrown(parts)
+    wiring.refuse_missing_links(parts)
     plan, warnings = wiring.usable_plan(parts, _plan_path(plan_file))
     for warning in warnings:
         tell(warning.text)
@@ -160,8 +175,11 @@ def _night(parts: wiring.Parts, plan: Plan, options: Options) -> StopReason:
         granted = fleet.look(lambda state, _: state.granted)
         most = granted + options.iterations if options.iterations is not None else None
         intent = Intent(plan=plan.id, only=only, granted_max=most, patience_ms=options.patience_ms)
-        reason = supervise(parts, fleet, intent, once=options.once, shown=options.shown)
+        reason = supervise(parts, fleet, intent, once=options.once, shown=options.shown, alone=options.alone)
     farewell(parts, plan.id, reason, as_json=options.as_json)
+    ready = wiring.ready_to_take(parts)
+    if ready:
+        tell(f"to have what landed in {parts.repository.top}: {ready}")
     return reason
 
 
@@ -229,21 +247,39 @@ def _fleet(parts: wiring.Parts) -> Iterator[Fleet]:
 
 
 def supervise(
-    parts: wiring.Parts, fleet: Fleet, intent: Intent, *, once: bool = False, shown: bool = True, stays: bool = False
+    parts: wiring.Parts,
+    fleet: Fleet,
+    intent: Intent,
+    *,
+    once: bool = False,
+    shown: bool = True,
+    stays: bool = False,
+    alone: bool = False,
 ) -> StopReason:
-    """Supervise until the night is over; with `stays`, until somebody says `down`. The lock must be held."""
-    jail, watch = wiring.jail(parts), Watch()
-    containment.keep(parts.state_dir, jail)
+    """Supervise until the night is over; with `stays`, until somebody says `down`. The lock must be held.
+
+    With `alone`, this process first gives up its rights to write elsewhere, for good.
+    """
+    jail, hub = containment.furnished(wiring.jail(parts), parts.state_dir), wiring.open_hub(parts)
+    holds = containment.of_jail(jail)
+    if alone:
+        look()
+        holds = containment.of_jail(jail, walls.put_up(parts.state_dir, hub))
+    containment.keep(parts.state_dir, holds)
+    watch = Watch()
     if shown or jail.tier == TIERS[0]:
-        tell(f"containment: {containment.of_jail(jail).line}")
+        tell(f"containment: {holds.line}")
     worker_door = WorkerDoor(parts.state_dir, fleet)
+    hooked, metered = hook_service(parts, fleet, hub), _gateway(parts)
+    tooled = Tooled(parts.state_dir) if parts.config.hooks.mcp and importlib.util.find_spec("mcp") else None
     try:
         trash.prune(parts.state_dir, wiring.TRASH_KEEP_MS, wall_ms())
         _clear_scratch(parts.state_dir)
+        sharing.drop_unused(parts.state_dir)
         world = RealWorld(
             parts.state_dir,
             parts.repository,
-            _recovered(wiring.open_hub(parts)),
+            _recovered(hub),
             parts.policy,
             wiring.load_agents(parts.config),
             jail,
@@ -258,6 +294,10 @@ def supervise(
             parts.config.jail.bounds,
             worker_door,
             parts.config.workspace,
+            _asks_ci(parts),
+            hooked,
+            metered,
+            tooled,
         )
         asked = predicates.Predicates(
             parts.state_dir,
@@ -274,8 +314,43 @@ def supervise(
         # A person who ended the night just as it was over has still asked for no other one to begin.
         return StopReason.interrupted if supervisor.intent.stop or supervisor.leave else reason
     finally:
+        if hooked is not None:
+            hooked.close()
+        if tooled is not None:
+            tooled.close()
+        if metered is not None:
+            metered.close(workers_live=fleet.look(lambda state, _: any(run.has_worker for run in state.runs.values())))
         worker_door.close()
         watch.close()
+
+
+def hook_service(parts: wiring.Parts, fleet: Fleet, hub: Hub) -> HookService | None:
+    """What answers the hooks of this fleet's agents; None where there is nobody whose hooks it could answer."""
+    agents = wiring.load_agents(parts.config)
+    mode, hooking = parts.config.hooks.gate, any(driver.name in DIALECTS for driver, _ in agents.values())
+    if not sys.platform.startswith("linux") or mode is GateMode.off or (mode is GateMode.auto and not hooking):
+        return None
+    hooked = Hooked(
+        parts.state_dir,
+        parts.policy,
+        hub,
+        parts.config.hooks,
+        parts.config.protected,
+        lambda agent: agent in agents and agents[agent][0].capabilities.reports_by_exit,
+        parts.config.jail.bounds.writable,
+    )
+    return HookService(hooked, fleet)
+
+
+def _gateway(parts: wiring.Parts) -> Metered | None:
+    """The gateway of this fleet's workers; None where none of them is to go through one."""
+    config = parts.config
+    if not config.jail.bounds.uses_gateway:
+        return None
+    if importlib.util.find_spec("uvicorn") is None or importlib.util.find_spec("httpx") is None:
+        raise ConfigError('`network = "gateway"` needs packages that are not installed', "pip install 'ganger[agents]'")
+    keys = {name: os.environ[name] for name in config.model_keys if name in os.environ}
+    return Metered(parts.state_dir, config.model_prices, keys, parts.state_dir / wiring.LOCK)
 
 
 def _reads_plans(parts: wiring.Parts) -> Callable[[str], cmd.AddPlan | str]:
@@ -292,6 +367,17 @@ def _reads_plans(parts: wiring.Parts) -> Callable[[str], cmd.AddPlan | str]:
         return wiring.add_plan(plan)
 
     return read
+
+
+def _asks_ci(parts: wiring.Parts) -> Callable[[Commit], CiSeen]:
+    """How CI is asked about a landing; that its program may be run was agreed to with everything else."""
+    settings = parts.config.ci
+
+    def ask(commit: Commit) -> CiSeen:
+        found = ci.state_of(settings, commit, parts.repository.top, parts.state_dir, os.environ)
+        return CiSeen(found.state, found.text, ci.where(settings, commit))
+
+    return ask
 
 
 def _recovered(hub: Hub) -> Hub:
@@ -373,6 +459,8 @@ def up(app: App, plan_files: tuple[Path, ...], trusted: bool, foreground: bool, 
     it did not start; 2 plan, configuration or repository are wrong.
     """
     parts = wiring.gather(app.start, os.environ, app.state_override, {})
+    wiring.refuse_outgrown(parts)
+    wiring.refuse_missing_links(parts)
     plans = tuple(wiring.usable_plan(parts, _plan_path(path))[0] for path in plan_files)
     wiring.jail(parts)
     for plan in plans:
@@ -380,7 +468,7 @@ def up(app: App, plan_files: tuple[Path, ...], trusted: bool, foreground: bool, 
     _agree(parts, plans, trusted)
     if foreground:
         with wiring.supervising(parts.state_dir, "up"), _fleet(parts) as fleet:
-            supervise(parts, fleet, Intent(), shown=False, stays=True)
+            supervise(parts, fleet, Intent(), shown=False, stays=True, alone=app.alone)
         return YES
     supervised = wiring.is_supervised(parts.state_dir)
     if supervised and not plans:

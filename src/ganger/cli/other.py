@@ -14,8 +14,8 @@ from ganger.cli.output import YES, say_json, table
 from ganger.core.fleet_plan import FleetVerdict
 from ganger.core.loop import Gate, StopReason
 from ganger.core.model import Liveness, Recovery
-from ganger.git.repository import open_repository
 from ganger.service import config as configuration
+from ganger.service.wiring import open_here
 
 EXIT_CODES: tuple[tuple[str, str, str], ...] = (
     ("every command", "0", "yes: done, accepted, landed, there is something"),
@@ -55,7 +55,7 @@ def config() -> None:
 @click.pass_obj
 def explain(app: App, as_json: bool) -> int:
     """Show the effective value of every setting, and where it comes from."""
-    repository = open_repository(app.start)
+    repository = open_here(app.start, os.environ, app.state_override)
     loaded = configuration.load(repository.top, configuration.user_config_path(os.environ), os.environ, {})
     settings = loaded.explain()
     if as_json:

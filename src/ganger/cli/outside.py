@@ -9,16 +9,19 @@ from contextlib import closing
 import click
 import msgspec
 
+from ganger.cli.control import fleet_at
 from ganger.cli.main import App
 from ganger.cli.options import as_json
 from ganger.cli.output import FIRST, NO, SECOND, YES, plural, say, say_json, tell
-from ganger.cli.reply import a_person
+from ganger.cli.reply import a_person, answered, ask, asker
+from ganger.core import commands as cmd
 from ganger.core.ids import Commit
+from ganger.core.model import CI_CLOSES, CiState
 from ganger.errors import UsageError
 from ganger.git.repository import target_tip
 from ganger.journal.queries import NoFleet, Reader
 from ganger.service import place, shipped, wiring
-from ganger.service.ci import CLOSES, Ci, CiState, state_of
+from ganger.service.ci import Ci, state_of
 from ganger.service.ci_settings import COMMAND, NONE
 from ganger.service.residual import Closing, Left, left_of
 from ganger.service.residual import residual as reconcile
@@ -37,15 +40,23 @@ _trust = click.option("--trust", is_flag=True, help="Agree to running the progra
 @click.command()
 @click.argument("ref", default="", metavar="[ITEM | COMMIT]")
 @_trust
+@click.option("--close", is_flag=True, help="Close what landed so although CI is not green, by your name.")
 @as_json
 @click.pass_obj
-def ci(app: App, ref: str, trust: bool, as_json: bool) -> int:
+def ci(app: App, ref: str, trust: bool, close: bool, as_json: bool) -> int:
     """Ask CI about the commit with which ITEM landed, about COMMIT, or about the tip of the target.
 
-    Exit status: 0 green, also when it had to be run again; 1 blocked, and by what; 2 there is no source, or nothing is
-    called so; 3 unknown: it has not said yet; 4 unavailable: it could not be asked, and what was seen.
+    Where ci.required is set, an item that landed is closed by a green answer, or by a person with --close.
+
+    Exit status: 0 green, also when it had to be run again, or with --close closed; 1 blocked, and by what, or with
+    --close nothing waits for CI; 2 there is no source, or nothing is called so; 3 unknown: it has not said yet; 4
+    unavailable: it could not be asked, and what was seen.
     """
     parts = wiring.gather(app.start, os.environ, app.state_override, {})
+    if close:
+        commit = _commit_of(parts, ref)
+        reply = ask(fleet_at(app), cmd.WaiveCi(commit, asker()))
+        return answered(reply, f"closed without CI: {commit[:12]}", as_json=as_json)
     _require_source(parts, trust)
     commit = _commit_of(parts, ref)
     found = _asked(parts, commit)
@@ -77,10 +88,10 @@ def residual(app: App, plan_id: str, trust: bool, as_json: bool) -> int:
             raise UsageError(f"the fleet has no plan {plan_id}", "ganger plan board lists the items")
         target = _target(parts)
 
-        def ask(item: str) -> Shipped:
+        def is_shipped(item: str) -> Shipped:
             return shipped.shipped(item, target, reader)
 
-        items = reconcile(reader, plan_id, ask, _closing(parts))
+        items = reconcile(reader, plan_id, is_shipped, _closing(parts, reader))
     left = left_of(items)
     if as_json:
         say_json("ganger.residual", {"plan": plan_id, "left": len(left), "items": msgspec.to_builtins(items)})
@@ -97,14 +108,21 @@ def _say_text(items: tuple[Left, ...], left: tuple[Left, ...]) -> None:
     tell(", ".join(f"{number} {standing}" for standing, number in sorted(counts.items())) or "there is no item")
 
 
-def _closing(parts: wiring.Parts) -> Closing:
-    """What CI has against closing what landed with a commit; each commit is asked about once."""
+def _closing(parts: wiring.Parts, reader: Reader) -> Closing:
+    """What CI has against closing what landed with a commit; each commit is asked about once.
+
+    A person who closed it has the last word.
+    """
     known: dict[str, str] = {}
 
     def against(commit: str) -> str:
+        row = reader.ci(commit)
+        if row is not None and row.by:
+            return ""
         if parts.config.ci.required and commit not in known:
             found = _asked(parts, commit)
-            known[commit] = "" if found.state in CLOSES else f"awaits CI of {commit[:12]}: {found.state}: {found.text}"
+            open_ = f"awaits CI of {commit[:12]}: {found.state}: {found.text}"
+            known[commit] = "" if found.state in CI_CLOSES else open_
         return known.get(commit, "")
 
     return against

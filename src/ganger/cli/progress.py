@@ -24,6 +24,7 @@ SETTLED = ("landed", "finished", "given_up", "withdrawn", "held")
 WORTH_A_LINE = (
     *(ev.PlanAdded, ev.PlanPaused, ev.PlanResumed, ev.PlanStopped, ev.PlanSteered, ev.ScheduleFired),
     *(ev.ItemWaited, ev.ItemRetried, ev.RunGranted, ev.WorkerStarted, ev.RunReported, ev.NoteAdded),
+    *(ev.MessageSent, ev.MessagesRead),
     *(ev.TurnRepeated, ev.RunFlagged, ev.RunRewound, ev.QuestionAsked, ev.QuestionAnswered, ev.VerdictGiven),
     *(ev.TrainTested, ev.PairFound, ev.TargetFoundRed, ev.LandingAbandoned, ev.RunLanded, ev.RunEnded),
     *(ev.LeaseGranted, ev.LeaseEnded, ev.ProviderLimited, ev.BreakerOpened, ev.BreakerClosed, ev.Forbade),

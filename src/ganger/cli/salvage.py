@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -15,12 +16,12 @@ from ganger.git import salvage as kept
 from ganger.git.command import Git
 from ganger.git.founding import COMPLETE
 from ganger.git.hub import Hub
-from ganger.git.repository import open_repository
 from ganger.git.trash import in_trash
 from ganger.journal.queries import NoFleet, Reader
 from ganger.service import place
 from ganger.service.door import kept_policy
-from ganger.service.wiring import TRASH_KEEP_MS
+from ganger.service.kept import Manifest, read_manifest
+from ganger.service.wiring import TRASH_KEEP_MS, open_here
 
 
 @click.group()
@@ -34,7 +35,8 @@ def _hub(app: App) -> Hub:
     hub_dir = state_dir / "hub.git"
     if not (hub_dir / COMPLETE).exists():
         raise StateDirError(f"there is no hub in {state_dir}: nothing was salvaged", "ganger run makes one")
-    return Hub(hub_dir, open_repository(app.start), kept_policy(state_dir).target, Git(hub_dir))
+    repository = open_here(app.start, os.environ, app.state_override)
+    return Hub(hub_dir, repository, kept_policy(state_dir).target, Git(hub_dir))
 
 
 @salvage.command("list")
@@ -109,6 +111,12 @@ def show(app: App, run: str, as_json: bool) -> int:
     Exit status: 0 there it is; 2 nothing was salvaged of it.
     """
     hub = _hub(app)
+    manifest = read_manifest(app.state_dir(), _run_id(run), 1)
+    if isinstance(manifest, Manifest) and manifest.shared:
+        raise UsageError(
+            f"nothing was salvaged of {run}: it only read, in a checkout that it could not write",
+            f"ganger show {run} says what came of it",
+        )
     found = kept.salvaged(hub, _run_id(run))
     has = kept.content(hub, found, _base(app, hub, found))
     trash = [str(path) for path in in_trash(app.state_dir(), run)]

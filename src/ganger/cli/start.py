@@ -21,7 +21,10 @@ from ganger.jail.port import shown
 from ganger.journal import check
 from ganger.journal.store import Store
 from ganger.service import config, detect, place, wiring
+from ganger.service.agents import canaries
 from ganger.service.door import kept_policy
+from ganger.supervisor import walls
+from ganger.worker_api.gatekeeper import is_compiled
 
 LOW_WATER_BYTES = 500 * 1024 * 1024
 
@@ -115,6 +118,12 @@ def _machine() -> Iterator[Finding]:
     linux = sys.platform.startswith("linux")
     kernel = "pidfd, inotify and subreaper in use" if linux else "polling: no pidfds or inotify here"
     yield Finding("kernel", kernel)
+    if linux and not is_compiled():
+        remedy = "install a C compiler, then ganger again; until then a hook costs some 30 ms more"
+        yield Finding("hooks", "the client was not compiled", remedy, serious=False)
+    fault = walls.fault_of_walls()
+    state = f"it would keep yours: {fault}" if fault else "a supervisor writes only below its state directory"
+    yield Finding("rights", state, "use a kernel with Landlock (Linux 6.2 or newer)" if fault else "", serious=False)
 
 
 def _here(app: App, fix: bool) -> Iterator[Finding]:
@@ -162,8 +171,13 @@ def _agents(parts: wiring.Parts) -> Finding:
         agents = wiring.load_agents(parts.config)
     except GangerError as error:
         return Finding("agents", error.message, error.hint)
+    tried = canaries(agents, os.environ)
+    broken = [f"{name}: {one.why}" for name, one in tried.items() if not one.works]
+    if broken:
+        return Finding("agents", "; ".join(broken), "ganger agents list says which programs work here")
+    told = [f"{name} ({tried[name].said})" if name in tried else name for name in agents]
     remedy = "" if agents else 'add [agents.NAME] with driver = "command" and run = "…"'
-    return Finding("agents", ", ".join(agents) or "none", remedy)
+    return Finding("agents", ", ".join(told) or "none", remedy)
 
 
 def _existing(path: Path) -> Path:

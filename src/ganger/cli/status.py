@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from ganger.cli.output import USAGE, YES, clock, hung_up, plain, plural, say, say_json, span, table, tell, tell_error
 from ganger.errors import GangerError
-from ganger.journal.queries import BreakerRow, LeaseRow, LiveRow, PlanRow, Reader, WindowRow
+from ganger.journal.queries import BreakerRow, CiRow, LeaseRow, LiveRow, PlanRow, Reader, UndoRow, WindowRow
 from ganger.service.place import JOURNAL, state_dir
 
 HELP = """Usage: ganger status [-C DIR] [--state-dir DIR] [--json]
@@ -24,7 +24,7 @@ SHOWN_OF_RUN = ("asking", "repeating", "recovering", "rewinding")
 """States of a live run that a person wants to know of, instead of `running`."""
 ORDER = (
     *("running", *SHOWN_OF_RUN, "ready", "cooling", "waiting", "held"),
-    *("given_up", "finished", "landed"),
+    *("given_up", "finished", "undone", "awaiting_ci", "landed"),
 )
 SUPERVISOR_LOCK = "supervisor.lock"
 
@@ -84,6 +84,10 @@ class _Seen(NamedTuple):
     leases: list[LeaseRow]
     breakers: list[BreakerRow]
     windows: list[WindowRow]
+    unclosed: list[tuple[CiRow, list[str]]]
+    """What CI has not closed, with the items that landed so."""
+    undos: list[UndoRow]
+    """Those that are not carried out yet."""
     plans: list[PlanRow]
     """Those that are paused or stopped."""
 
@@ -113,6 +117,8 @@ def _look(reader: Reader, supervised: bool, containment: dict[str, str]) -> _See
         leases=reader.leases(now_ms),
         breakers=reader.breakers(),
         windows=reader.windows(now_ms),
+        unclosed=[(row, items) for row in reader.ci_open() if (items := reader.landed_with(row.landed))],
+        undos=[row for row in reader.undos() if not row.ended_ms],
         plans=[plan for plan in reader.plans() if plan.state != "active"],
     )
 
@@ -157,6 +163,8 @@ def _say_json(seen: _Seen) -> None:
             "leases": [plain(row) for row in seen.leases],
             "breakers": [plain(row) for row in seen.breakers],
             "windows": [plain(row) for row in seen.windows],
+            "undos": [plain(row) for row in seen.undos],
+            "ci": [{**plain(row), "items": items} for row, items in seen.unclosed],
             "plans": [{"id": row.id, "state": row.state, "reason": row.reason} for row in seen.plans],
         },
     )
@@ -189,10 +197,20 @@ def _does(row: LiveRow) -> str:
     return "working, spinning" if row.status == "working" and row.liveness == "spinning" else row.status
 
 
+def _ci_says(row: CiRow, now_ms: int) -> str:
+    again = f", asked again in {span(row.again_ms - now_ms)}" if row.again_ms > now_ms else ""
+    return f"{row.state}: {row.text}{again}" if row.state else "not asked yet"
+
+
 def _held_back(seen: _Seen) -> Iterator[str]:
     """What holds the fleet back, a line each."""
     for plan in seen.plans:
         yield f"plan {plan.id} is {plan.state}" + (f": {plan.reason}" if plan.reason else "")
+    for undo in seen.undos:
+        why = f", which cannot land: {undo.reason}" if undo.reason else ""
+        yield f"{undo.by} wants {undo.item} {'back' if undo.back else 'undone'}{why}"
+    for row, items in seen.unclosed:
+        yield f"{', '.join(items)} landed as {row.landed[:12]} and awaits CI: {_ci_says(row, seen.now_ms)}"
     for lease in seen.leases:
         what = f"lane {lease.lane}" if lease.lane else ", ".join(plain(lease)["scope"])
         yield f"{lease.id} ({lease.holder}) holds {what} for {span(lease.expires_ms - seen.now_ms)} more"

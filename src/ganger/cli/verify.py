@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from ganger.cli.output import NO, USAGE, YES, hung_up, say, say_json, tell_error
 from ganger.errors import GangerError
 from ganger.git.command import UserGit
+from ganger.git.naming import STANDIN
 from ganger.journal.queries import NoFleet, Reader
 from ganger.service import shipped
 from ganger.service.place import JOURNAL, find_common_dir, state_dir
@@ -115,15 +116,17 @@ def look(asked: Asked) -> Shipped:
     """Look for it; where there is no fleet, in the history of the target alone."""
     start = asked.start.absolute()
     fleet_dir = state_dir(start, os.environ, asked.override)
+    beside = fleet_dir / STANDIN
+    at = beside if beside.is_dir() else start
     try:
         reader = Reader(fleet_dir / JOURNAL)
     except NoFleet:
-        return shipped.shipped(asked.name, Target(UserGit(start), find_common_dir(start), _branch(start), None), None)
+        return shipped.shipped(asked.name, Target(UserGit(at), find_common_dir(at), _branch(start), None), None)
     try:
         branch = _kept_target(fleet_dir) or _branch(start)
         hub = fleet_dir / "hub.git"
         places = (fleet_dir / shipped.NOTES, hub if hub.is_dir() else None)
-        return shipped.shipped(asked.name, Target(UserGit(start), find_common_dir(start), branch, *places), reader)
+        return shipped.shipped(asked.name, Target(UserGit(at), find_common_dir(at), branch, *places), reader)
     finally:
         reader.close()
 

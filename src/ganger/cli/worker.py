@@ -21,6 +21,7 @@ from ganger.core.ids import RunId, Token, is_run_id
 from ganger.core.model import Outcome, Todo
 from ganger.errors import UsageError
 from ganger.service.worker_talk import Done, Kept, MayWrite, Refused, Say, Unheard, new_key, speak
+from ganger.worker_api.tool_relay import relay
 
 TODO_BYTES_MAX = 64_000
 KEPT = "no supervisor is running: this is kept, and taken in when one is back"
@@ -216,6 +217,19 @@ def follow_up(title: str, brief: str, scope: tuple[str, ...], as_json: bool) -> 
     answer = me.say(command)
     filed = f"filed as {', '.join(answer.added)}" if isinstance(answer, Done) else "filed"
     return _said(answer, filed, as_json=as_json, unchanged="filed already")
+
+
+@click.command()
+def mcp() -> int:
+    """Speak MCP on standard input and output: these commands as tools, for an agent that is not given them anyway.
+
+    Exit status: 0 the input has ended; 1 the fleet serves no tools (`hooks.mcp`, `pip install 'ganger[agents]'`).
+    """
+    door = _Me().door
+    if not (door / "tools").exists():
+        tell_error("this run is served no tools", "use the commands: ganger done, ganger ask, ganger fail")
+        return NO
+    return relay(str(door))
 
 
 @click.command("may-write")

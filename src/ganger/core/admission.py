@@ -15,6 +15,7 @@ from msgspec import Struct
 from ganger.core.breaker import breaker_refusal
 from ganger.core.budget import reservation
 from ganger.core.facts import Item
+from ganger.core.foundation import foundation_refusal
 from ganger.core.hours import hours_refusal
 from ganger.core.ids import ItemId, LeaseId, RunId, Seq
 from ganger.core.limits import grant_refusal
@@ -79,6 +80,9 @@ def item_refusal(state: State, item: Item, now_ms: int) -> Refusal | None:
     name = item.spec.id
     if item.landed:
         return Refusal(RefusalCode.wrong_state, f"item {name} has landed as {item.landed[:12]}")
+    if item.undone is not None:
+        reason = f"item {name} was undone by {item.undone.by} as {item.undone.commit[:12]}"
+        return Refusal(RefusalCode.wrong_state, reason, f"ganger retry {name}")
     if item.finished:
         return Refusal(RefusalCode.wrong_state, f"item {name} is finished: {item.last_reason}")
     if item.run:
@@ -94,7 +98,7 @@ def item_refusal(state: State, item: Item, now_ms: int) -> Refusal | None:
     if unmet:
         reason = f"item {name} waits for {', '.join(unmet)}"
         return Refusal(RefusalCode.not_ready, reason, holder=unmet[0])
-    return _plan_refusal(state, item) or _hold_refusal(item, now_ms)
+    return foundation_refusal(state, item) or _plan_refusal(state, item) or _hold_refusal(item, now_ms)
 
 
 def _plan_refusal(state: State, item: Item) -> Refusal | None:

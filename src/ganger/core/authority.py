@@ -19,7 +19,7 @@ WORKERS_MAY: frozenset[type] = frozenset(get_args(cmd.WorkerCommand))
 PERSONS_ONLY: frozenset[type] = frozenset(
     {
         *(cmd.AnswerQuestion, cmd.RetryItem, cmd.RewindRun, cmd.ControlPlan, cmd.SetSchedule, cmd.DropSchedule),
-        *(cmd.CloseBreaker, cmd.RecordPruning),
+        *(cmd.CloseBreaker, cmd.RecordPruning, cmd.UndoLanding, cmd.WaiveCi, cmd.TellRun),
     }
 )
 """Acts of a person: ganger itself never does them."""

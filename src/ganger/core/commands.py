@@ -10,6 +10,7 @@ from ganger.core.ids import Commit, ItemId, LeaseId, PlanId, QuestionId, RunId, 
 from ganger.core.model import (
     Again,
     CheckResult,
+    CiState,
     EndKind,
     Evidence,
     ItemSpec,
@@ -19,12 +20,16 @@ from ganger.core.model import (
     RecoveryFacts,
     RefusalCode,
     Todo,
+    ToolUse,
     Usage,
+    When,
     WorkerId,
 )
 
 NOTE_CHARS_MAX = 4_000
 SUMMARY_CHARS_MAX = 20_000
+TOOL_USES_MAX, TOOL_CHARS_MAX = 200, 400
+"""Tool uses in one command, and characters of each text in them."""
 TODOS_MAX = 12
 
 
@@ -242,6 +247,44 @@ class RenewPermit(Request, frozen=True):
     clean: bool = True
 
 
+class RecordBase(Request, frozen=True):
+    """Hand in what was made of the target and the accepted heads that an item comes after."""
+
+    item: ItemId
+    root: Commit
+    heads: tuple[tuple[RunId, Commit], ...]
+    commit: Commit
+    """Empty where they do not go together."""
+    conflicts: tuple[str, ...] = ()
+
+
+class TellRun(Request, frozen=True):
+    """Say something to the worker of a live run."""
+
+    run: RunId
+    text: str
+    when: When
+    by: str
+
+
+class GiveMessages(Request, frozen=True):
+    """Claim what waits for a run, just before it is handed to the worker of a turn."""
+
+    run: RunId
+    token: Token
+    turn: int
+    at_work: bool = False
+    """Whether the worker is at work; otherwise it stands in its brief."""
+
+
+class RecordRead(Request, frozen=True):
+    """Note that a worker went on after messages were handed to it at work."""
+
+    run: RunId
+    token: Token
+    messages: tuple[Seq, ...]
+
+
 class RecordWait(Request, frozen=True):
     """Note why a ready item is not admitted."""
 
@@ -319,6 +362,14 @@ class AddNote(Request, frozen=True):
     text: str
 
 
+class RecordTools(Request, frozen=True):
+    """Hand in which tools a worker used, or was denied, as its hooks told."""
+
+    run: RunId
+    token: Token
+    uses: tuple[ToolUse, ...]
+
+
 class SetTodos(Request, frozen=True):
     """A worker replaces its board."""
 
@@ -342,6 +393,15 @@ class RecordEvidence(Request, frozen=True):
     token: Token
     turn: int
     evidence: Evidence
+
+
+class RecordNoEvidence(Request, frozen=True):
+    """Hand in that nothing could be observed about a candidate, however often it was tried; a person is asked."""
+
+    run: RunId
+    token: Token
+    turn: int
+    reason: str
 
 
 class RecordTrain(Request, frozen=True):
@@ -395,6 +455,56 @@ class RecordLanding(Request, frozen=True):
     """`landed`, `moved`, `dirty` or `blocked`, as `git.landing` says."""
     tip: Commit
     detail: tuple[str, ...] = ()
+
+
+class UndoLanding(Request, frozen=True):
+    """Have the landing of an item undone, or an earlier undo; it is named by its commit or by the item."""
+
+    by: str
+    item: ItemId = ItemId("")
+    """Empty when `commit` says what is meant."""
+    commit: str = ""
+    """The first hexadecimal digits of a commit that landed an item, or undid it."""
+    why: str = ""
+
+
+class RecordUndo(Request, frozen=True):
+    """Hand in how an undo did on top of the target."""
+
+    commit: Commit
+    """What is to be undone."""
+    old: Commit
+    new: Commit
+    tree: Commit
+    passed: bool
+    checks: tuple[CheckResult, ...] = ()
+    reason: str = ""
+    """Why it cannot land; empty when it passed."""
+    took_ms: int = 0
+
+
+class RecordCi(Request, frozen=True):
+    """Hand in what CI says of a commit with which items landed."""
+
+    commit: Commit
+    state: CiState
+    text: str
+    where: str = ""
+    """Where it was asked: an address, a file or a command."""
+
+
+class WaiveCi(Request, frozen=True):
+    """Close what landed with a commit although CI is not green on it."""
+
+    commit: Commit
+    by: str
+
+
+class RecordTargetRead(Request, frozen=True):
+    """Hand in which of the commits that landed something the target does not contain."""
+
+    tip: Commit
+    missing: tuple[Commit, ...] = ()
 
 
 class StopRun(Request, frozen=True):
@@ -454,6 +564,7 @@ Command: TypeAlias = (
     | RecordPruning
     | RenewPermit
     | RecordWait
+    | RecordBase
     | RecordStart
     | RecordExit
     | RenewLeases
@@ -461,13 +572,23 @@ Command: TypeAlias = (
     | ReportFail
     | AskQuestion
     | AddNote
+    | TellRun
+    | GiveMessages
+    | RecordRead
+    | RecordTools
     | SetTodos
     | AnswerQuestion
     | RecordEvidence
+    | RecordNoEvidence
     | RecordTrain
     | RecordProbe
     | JudgeCandidate
     | RecordLanding
+    | RecordCi
+    | WaiveCi
+    | RecordTargetRead
+    | UndoLanding
+    | RecordUndo
     | StopRun
     | RecordEnd
     | RetryItem

@@ -6,17 +6,18 @@ from typing import TypeAlias
 
 from msgspec.structs import replace
 
+from ganger.core import closing, foundation, landing, leases, lifecycle, messages, program, recovery, undo
 from ganger.core import commands as cmd
 from ganger.core import events as ev
-from ganger.core import landing, leases, lifecycle, program, recovery
 from ganger.core.admission import FORCEABLE, admit, permit_refusal, refusals, unweighed_refusal, wanted_by
 from ganger.core.breaker import moved_by_evidence
 from ganger.core.budget import in_full, overspent, reservation
 from ganger.core.evolve import brief_crc
 from ganger.core.facts import Item
-from ganger.core.ids import ItemId, run_id
+from ganger.core.ids import Commit, ItemId, run_id
 from ganger.core.model import (
     PLANNER,
+    Again,
     EndKind,
     ItemSpec,
     Question,
@@ -53,6 +54,8 @@ def decide(state: State, command: cmd.Command, now_ms: int, policy: Policy) -> D
             return program.decide_planner(state, command, policy)
         case cmd.FileFollowUp():
             return program.decide_follow_up(state, command, policy)
+        case cmd.RepeatTurn(why=Again.told):
+            return messages.decide_turn(state, command)
         case cmd.RepeatTurn():
             return recovery.decide_repeat(state, command, now_ms, policy)
         case cmd.RecordRecovery():
@@ -81,10 +84,12 @@ def decide(state: State, command: cmd.Command, now_ms: int, policy: Policy) -> D
             return _prune(state, command)
         case cmd.RenewPermit():
             return _renew_permit(state, command, now_ms, policy)
+        case cmd.RecordBase():
+            return foundation.decide_base(state, command)
         case cmd.RecordWait():
             return _wait(state, command)
         case cmd.RecordStart():
-            return lifecycle.decide_start(state, command)
+            return messages.with_read(state, lifecycle.decide_start(state, command))
         case cmd.RecordExit():
             return lifecycle.decide_exit(state, command)
         case cmd.RenewLeases():
@@ -97,12 +102,22 @@ def decide(state: State, command: cmd.Command, now_ms: int, policy: Policy) -> D
             return lifecycle.decide_ask(state, command, now_ms)
         case cmd.AddNote():
             return lifecycle.decide_note(state, command)
+        case cmd.TellRun():
+            return messages.decide_tell(state, command)
+        case cmd.GiveMessages():
+            return messages.decide_give(state, command)
+        case cmd.RecordRead():
+            return messages.decide_read(state, command)
+        case cmd.RecordTools():
+            return lifecycle.decide_tools(state, command)
         case cmd.SetTodos():
             return lifecycle.decide_todos(state, command)
         case cmd.AnswerQuestion():
             return _answer(state, command, policy)
         case cmd.RecordEvidence():
             return _evidence(state, command, now_ms, policy)
+        case cmd.RecordNoEvidence():
+            return lifecycle.decide_no_evidence(state, command, now_ms)
         case cmd.RecordTrain():
             return landing.decide_train(state, command, now_ms, policy)
         case cmd.RecordProbe():
@@ -110,7 +125,17 @@ def decide(state: State, command: cmd.Command, now_ms: int, policy: Policy) -> D
         case cmd.JudgeCandidate():
             return landing.decide_judge(state, command, policy)
         case cmd.RecordLanding():
-            return landing.decide_landing(state, command, now_ms, policy)
+            return messages.with_moved(state, landing.decide_landing(state, command, now_ms, policy))
+        case cmd.UndoLanding():
+            return undo.decide_undo(state, command)
+        case cmd.RecordUndo():
+            return undo.decide_tested(state, command, now_ms, policy)
+        case cmd.RecordCi():
+            return closing.decide_ci(state, command, now_ms, policy)
+        case cmd.WaiveCi():
+            return closing.decide_waive(state, command)
+        case cmd.RecordTargetRead():
+            return closing.decide_read(state, command, now_ms, policy)
         case cmd.StopRun():
             return lifecycle.decide_stop(state, command)
         case cmd.RecordEnd():
@@ -180,6 +205,10 @@ def _grant(state: State, command: cmd.GrantRun, now_ms: int, policy: Policy) -> 
         refusal = _barrier(state, item, now_ms, policy, forced=bool(command.force)) or refusal
     if refusal is not None and not (command.force and refusal.code in FORCEABLE):
         return refusal
+    unfit = foundation.grant_fault(state, item, command.base)
+    if unfit is not None:
+        return unfit
+    stands_on = foundation.heads(state, item.spec)
     reserved = reservation(state, item.spec, item.spec.agent, policy)
     wanted = wanted_by(item.spec, policy)
     attempt = item.attempts + 1
@@ -199,6 +228,8 @@ def _grant(state: State, command: cmd.GrantRun, now_ms: int, policy: Policy) -> 
         reserved=in_full(policy) if isinstance(reserved, Refusal) else reserved,
         permit_ms=now_ms + policy.permit_ms,
         forced_by=command.force if refusal is not None or command.overruled else "",
+        root=item.foundation.root if stands_on and item.foundation is not None else Commit(""),
+        stands_on=stands_on,
     )
     return (*leases.expired(state, now_ms), granted)
 
@@ -291,8 +322,16 @@ def _answer(state: State, command: cmd.AnswerQuestion, policy: Policy) -> Decisi
         return refusal
     if question.kind in (QuestionKind.approve_landing, QuestionKind.dirty_target):
         return landing.answer_landing(state, question, command.choice, command.by)
-    if question.kind is QuestionKind.weakened:
-        return lifecycle.answer_weakened(state, question, command.choice, command.by, policy)
+    if question.kind is QuestionKind.undo:
+        return undo.answer_undo(state, question, command.choice, command.by)
+    if question.kind is QuestionKind.ci_blocked:
+        return closing.answer_ci(state, question, command.choice, command.by)
+    if question.kind is QuestionKind.target_lost:
+        return closing.answer_lost(state, question, command.choice, command.by)
+    if question.kind is QuestionKind.no_evidence:
+        return lifecycle.answer_no_evidence(state, question, command.choice, command.by)
+    if question.kind in (QuestionKind.weakened, QuestionKind.off_plan):
+        return lifecycle.answer_leave(state, question, command.choice, command.by, policy)
     return (ev.QuestionAnswered(question.id, command.choice, command.by),)
 
 
@@ -325,6 +364,7 @@ def _evidence(state: State, command: cmd.RecordEvidence, now_ms: int, policy: Po
         state.rules,
         weakened=policy.weakened,
         witness=policy.witness,
+        off_plan=policy.off_plan,
     )
     again = verdict.kind is VerdictKind.rejected and run.rejections + 1 < policy.turns_max
     recorded = ev.EvidenceRecorded(run.id, run.turn, command.evidence)
@@ -333,7 +373,7 @@ def _evidence(state: State, command: cmd.RecordEvidence, now_ms: int, policy: Po
     if verdict.kind is VerdictKind.rejected and not again:
         return (recorded, given, *moved, ev.StopRequested(run.id, EndKind.rejected, "; ".join(verdict.reasons)))
     if verdict.kind is VerdictKind.unknown:
-        return (recorded, given, *moved, lifecycle.ask_weakened(state, run, command.evidence, verdict, now_ms))
+        return (recorded, given, *moved, lifecycle.ask_leave(state, run, command.evidence, verdict, now_ms))
     return (recorded, given, *moved)
 
 

@@ -11,7 +11,7 @@ from typing import TypeAlias
 from msgspec import Struct, field
 
 from ganger.core.commands import Command
-from ganger.core.ids import Commit, RunId
+from ganger.core.ids import Commit, ItemId, RunId
 from ganger.core.model import EndKind, Usage
 from ganger.core.train import Trial
 
@@ -147,6 +147,17 @@ class TestTrain(Struct, frozen=True):
         return Trial(self.runs, self.onto, self.again, self.bare)
 
 
+class TestUndo(Struct, frozen=True):
+    """Work out on the target what a person wants undone, and check the whole."""
+
+    __test__ = False
+    commit: Commit
+
+    @property
+    def key(self) -> str:
+        return f"undo {self.commit}"
+
+
 class Land(Struct, frozen=True):
     """Move the target from `old` to `new` by compare-and-swap."""
 
@@ -193,6 +204,38 @@ class Rewind(Struct, frozen=True):
         return f"run {self.run}"
 
 
+class MakeBase(Struct, frozen=True):
+    """Merge the target with the accepted heads that an item comes after."""
+
+    item: ItemId
+    heads: tuple[tuple[RunId, Commit], ...]
+
+    @property
+    def key(self) -> str:
+        return f"base {self.item}"
+
+
+class AskCi(Struct, frozen=True):
+    """Ask CI about a commit with which items landed."""
+
+    commit: Commit
+
+    @property
+    def key(self) -> str:
+        return f"ci {self.commit}"
+
+
+class ReadTarget(Struct, frozen=True):
+    """Read back from the target whether it contains what is recorded as landed."""
+
+    tip: Commit
+    """Where the target was seen to be."""
+
+    @property
+    def key(self) -> str:
+        return "read target"
+
+
 class ReadPlan(Struct, frozen=True):
     """Read the plan file of a schedule again, and make the fleet's items be what it says."""
 
@@ -222,10 +265,14 @@ Effect: TypeAlias = (
     | StopWorker
     | CollectEvidence
     | TestTrain
+    | TestUndo
     | Land
     | EndRun
     | Recover
     | Rewind
+    | MakeBase
+    | AskCi
+    | ReadTarget
     | ReadPlan
     | CleanWorkspace
 )

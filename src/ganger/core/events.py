@@ -14,6 +14,7 @@ from ganger.core.ids import Commit, ItemId, LeaseId, PlanId, QuestionId, RunId, 
 from ganger.core.model import (
     Again,
     CheckResult,
+    CiState,
     EndKind,
     Evidence,
     ItemSpec,
@@ -23,8 +24,10 @@ from ganger.core.model import (
     RefusalCode,
     Report,
     Todo,
+    ToolUse,
     Usage,
     Verdict,
+    When,
     WorkerId,
 )
 
@@ -156,6 +159,23 @@ class RunGranted(Fact, frozen=True):
     """Its first worker must be started before this instant; 0: no such limit."""
     forced_by: str = ""
     """The person who had it granted although it was refused."""
+    root: Commit = Commit("")
+    """The commit of the target that `base` was made of; empty when that is `base`."""
+    stands_on: tuple[tuple[RunId, Commit], ...] = ()
+    """The accepted candidates that `base` was made of, besides."""
+
+
+class BaseMade(Fact, frozen=True):
+    """The target was merged with the accepted heads that an item comes after; its next run begins there."""
+
+    item: ItemId
+    root: Commit
+    """The target."""
+    heads: tuple[tuple[RunId, Commit], ...]
+    commit: Commit
+    """Empty where they do not go together."""
+    conflicts: tuple[str, ...] = ()
+    """The files in which they do not."""
 
 
 class PermitRenewed(Fact, frozen=True):
@@ -326,6 +346,42 @@ class NoteAdded(Fact, frozen=True):
     text: str
 
 
+class MessageSent(Fact, frozen=True):
+    """Something was said to a run and waits for its worker; the position of this entry is its number."""
+
+    run: RunId
+    text: str
+    when: When
+    by: str = ""
+    """The person; empty when ganger gives notice."""
+    landing: Commit = Commit("")
+    """What landed that it is about; empty for what a person says."""
+
+
+class MessagesDelivered(Fact, frozen=True):
+    """Messages are handed to the worker of a turn from here on, and to nobody else."""
+
+    run: RunId
+    turn: int
+    messages: tuple[Seq, ...]
+    at_work: bool = False
+    """Whether while it works; otherwise they stand in its brief."""
+
+
+class MessagesRead(Fact, frozen=True):
+    """A worker that messages were handed to went on after that."""
+
+    run: RunId
+    messages: tuple[Seq, ...]
+
+
+class ToolsUsed(Fact, frozen=True):
+    """The hooks of a worker told of tools it used, or was denied. They are reports: nothing rests on them."""
+
+    run: RunId
+    uses: tuple[ToolUse, ...]
+
+
 class TodosSet(Fact, frozen=True):
     """A worker replaced its board."""
 
@@ -432,6 +488,8 @@ class LandingStarted(Fact, frozen=True):
     tree: Commit
     commits: tuple[Commit, ...] = ()
     """After each of the runs, in their order; empty in old entries."""
+    undo: Commit = Commit("")
+    """What is undone by it; there are no runs then."""
 
 
 class LandingAbandoned(Fact, frozen=True):
@@ -447,6 +505,100 @@ class RunLanded(Fact, frozen=True):
     run: RunId
     commit: Commit
     """The commit of the target branch that contains it and whose tree was tested."""
+    merge: Commit = Commit("")
+    """The commit that merged it, and nothing else; empty in old entries."""
+    awaits_ci: bool = False
+    """Whether the item is closed only when CI is green on that commit."""
+    holds: bool = False
+    """With that: whether what comes after the item waits until then."""
+
+
+class CiSaid(Fact, frozen=True):
+    """CI was asked about a commit with which items landed, and this was seen."""
+
+    commit: Commit
+    state: CiState
+    text: str
+    """The checks, the cause, or what was seen instead of an answer."""
+    where: str = ""
+    """Where it was asked: an address, a file or a command."""
+    again_ms: int = 0
+    """When it is asked again, if that is still wanted."""
+
+
+class CiWaived(Fact, frozen=True):
+    """A person closed what landed with a commit although CI is not green on it."""
+
+    commit: Commit
+    by: str
+
+
+class TargetRead(Fact, frozen=True):
+    """The target was read back: whether it contains what is recorded as landed."""
+
+    tip: Commit
+    """Empty when there is no such branch any more."""
+    missing: tuple[Commit, ...] = ()
+    """Commits that landed something, and that the tip does not contain."""
+
+
+class LossAccepted(Fact, frozen=True):
+    """A person knows that the target does not contain these landings any more, and leaves it so."""
+
+    commits: tuple[Commit, ...]
+    by: str
+
+
+class UndoRequested(Fact, frozen=True):
+    """A person wants the landing of an item undone, or with `back` an earlier undo of it."""
+
+    commit: Commit
+    """Its change is to be taken back."""
+    item: ItemId
+    run: RunId
+    """Whose work it is about."""
+    by: str
+    why: str = ""
+    back: bool = False
+
+
+class UndoTested(Fact, frozen=True):
+    """An undo was worked out on the target as it was, and its tree checked as a whole."""
+
+    commit: Commit
+    """What it undoes."""
+    item: ItemId
+    old: Commit
+    new: Commit
+    """Empty when it could not be worked out."""
+    tree: Commit
+    passed: bool
+    checks: tuple[CheckResult, ...] = ()
+    reason: str = ""
+    """Why it cannot land; empty when it passed."""
+    took_ms: int = 0
+
+
+class UndoDropped(Fact, frozen=True):
+    """A person wants it undone no longer."""
+
+    commit: Commit
+    item: ItemId
+    by: str
+
+
+class LandingUndone(Fact, frozen=True):
+    """The target holds the change of an item no longer; or with `back`, again."""
+
+    commit: Commit
+    """What was undone."""
+    item: ItemId
+    run: RunId
+    new: Commit
+    """The commit of the target branch that did it and whose tree was tested."""
+    by: str
+    why: str = ""
+    back: bool = False
 
 
 class StopRequested(Fact, frozen=True):
@@ -495,6 +647,7 @@ Event: TypeAlias = (
     | ScheduleFired
     | ScheduleDropped
     | PermitRenewed
+    | BaseMade
     | LeaseGranted
     | LeaseExtended
     | LeaseEnded
@@ -519,6 +672,10 @@ Event: TypeAlias = (
     | WorkerExited
     | RunReported
     | NoteAdded
+    | MessageSent
+    | MessagesDelivered
+    | MessagesRead
+    | ToolsUsed
     | TodosSet
     | QuestionAsked
     | QuestionAnswered
@@ -532,6 +689,14 @@ Event: TypeAlias = (
     | LandingStarted
     | LandingAbandoned
     | RunLanded
+    | CiSaid
+    | CiWaived
+    | TargetRead
+    | LossAccepted
+    | UndoRequested
+    | UndoTested
+    | UndoDropped
+    | LandingUndone
     | StopRequested
     | RunEnded
     | SupervisorStarted

@@ -8,10 +8,11 @@ from zlib import crc32
 
 from msgspec.structs import replace
 
+from ganger.core import closing, train
 from ganger.core import events as ev
-from ganger.core import train
 from ganger.core.facts import (
     Breaker,
+    Foundation,
     HeldLease,
     Item,
     Landing,
@@ -20,6 +21,9 @@ from ganger.core.facts import (
     Run,
     Schedule,
     Stop,
+    Undo,
+    Undone,
+    Unread,
     Window,
 )
 from ganger.core.ids import Commit, PlanId, QuestionId, RunId, Seq, Token, lease_id
@@ -97,10 +101,8 @@ def _schedule_set(state: State, entry: ev.Entry, event: ev.ScheduleSet) -> None:
 
 def _schedule_fired(state: State, entry: ev.Entry, event: ev.ScheduleFired) -> None:
     found = state.schedules.get(event.name)
-    if found is not None and event.next_ms:
+    if found is not None:
         state.schedules[event.name] = replace(found, next_ms=event.next_ms)
-    else:
-        state.schedules.pop(event.name, None)
 
 
 def _schedule_dropped(state: State, entry: ev.Entry, event: ev.ScheduleDropped) -> None:
@@ -145,14 +147,15 @@ def _item_withdrawn(state: State, entry: ev.Entry, event: ev.ItemWithdrawn) -> N
 
 def _item_waited(state: State, entry: ev.Entry, event: ev.ItemWaited) -> None:
     if event.item in state.items:
-        waiting = (event.code, event.holder)
-        state.put_item(replace(state.items[event.item], waiting=waiting, again_ms=event.again_ms))
+        item, waiting = state.items[event.item], (event.code, event.holder)
+        since_ms = item.waiting_ms if item.waiting == waiting else entry.at_ms
+        state.put_item(replace(item, waiting=waiting, waiting_ms=since_ms, again_ms=event.again_ms))
 
 
 def _item_retried(state: State, entry: ev.Entry, event: ev.ItemRetried) -> None:
     if event.item in state.items:
         fresh = {"failures": 0, "cool_until_ms": 0, "stopped": "", "hold": None, "waiting": None, "again_ms": 0}
-        state.put_item(replace(state.items[event.item], terminal=False, finished=False, **fresh))
+        state.put_item(replace(state.items[event.item], terminal=False, finished=False, undone=None, **fresh))
 
 
 def _run_granted(state: State, entry: ev.Entry, event: ev.RunGranted) -> None:
@@ -171,6 +174,8 @@ def _run_granted(state: State, entry: ev.Entry, event: ev.RunGranted) -> None:
             depth=event.depth,
             reserved=event.reserved,
             permit_ms=event.permit_ms,
+            root=event.root,
+            stands_on=event.stands_on,
         )
     )
     if event.item in state.items:
@@ -252,7 +257,8 @@ def _turn_repeated(state: State, entry: ev.Entry, event: ev.TurnRepeated) -> Non
         return
     repeat = Repeat(event.why, event.turn, event.reason, event.not_before_ms)
     again = (*run.repeats, event.why)
-    state.put_run(replace(run, repeat=repeat, repeats=again, lost=False, turn_due=bool(run.exited_ms)))
+    report = None if event.why is Again.told else run.report
+    state.put_run(replace(run, repeat=repeat, repeats=again, lost=False, turn_due=bool(run.exited_ms), report=report))
 
 
 def _run_flagged(state: State, entry: ev.Entry, event: ev.RunFlagged) -> None:
@@ -324,6 +330,26 @@ def _forbade(state: State, entry: ev.Entry, event: ev.Forbade) -> None:
         state.put_run(replace(run, forbidden=(*run.forbidden, event.what)))
 
 
+def _message_sent(state: State, entry: ev.Entry, event: ev.MessageSent) -> None:
+    run = state.runs.get(event.run)
+    if run is not None:
+        state.put_run(replace(run, messages=(*run.messages, Unread(entry.seq, event.when))))
+
+
+def _messages_delivered(state: State, entry: ev.Entry, event: ev.MessagesDelivered) -> None:
+    run = state.runs.get(event.run)
+    if run is not None:
+        handed = {"turn": event.turn, "at_work": event.at_work}
+        all_of_it = (replace(one, **handed) if one.seq in event.messages else one for one in run.messages)
+        state.put_run(replace(run, messages=tuple(all_of_it)))
+
+
+def _messages_read(state: State, entry: ev.Entry, event: ev.MessagesRead) -> None:
+    run = state.runs.get(event.run)
+    if run is not None:
+        state.put_run(replace(run, messages=tuple(one for one in run.messages if one.seq not in event.messages)))
+
+
 def _run_reported(state: State, entry: ev.Entry, event: ev.RunReported) -> None:
     if event.run in state.runs:
         told = replace(state.runs[event.run], report=event.report, reported_ms=entry.at_ms, repeat=None, lost=False)
@@ -331,29 +357,38 @@ def _run_reported(state: State, entry: ev.Entry, event: ev.RunReported) -> None:
 
 
 def _shown_only(state: State, entry: ev.Entry, event: Any) -> None:
-    """Notes, boards and prunings change nothing that is decided upon."""
+    """Notes, boards, tool uses and prunings change nothing that is decided upon."""
 
 
 def _question_asked(state: State, entry: ev.Entry, event: ev.QuestionAsked) -> None:
     question = event.question
     state.questions[question.id] = question
     state.questions_asked += 1
-    if question.run in state.runs:
+    undo = state.undos.get(Commit(question.subject))
+    if question.kind is QuestionKind.undo and undo is not None:
+        state.undos[undo.commit] = replace(undo, question=question.id)
+    elif question.run in state.runs:
         run = state.runs[question.run]
         state.put_run(
             replace(run, question=question.id, asked_turn=run.turn_speaking, reported_ms=entry.at_ms, repeat=None)
         )
     elif state.landing is not None and question.subject == state.landing.new:
         state.landing = replace(state.landing, question=question.id)
+    elif question.kind in closing.QUESTIONS:
+        closing.after_question(state, question)
 
 
 def _question_answered(state: State, entry: ev.Entry, event: ev.QuestionAnswered) -> None:
     question = state.questions.pop(event.question, None)
     if question is None:
         return
+    closing.after_answer(state, question)
     if question.kind is QuestionKind.red_target and state.search.red == question.subject:
         state.search = replace(state.search, red=Commit(""))
-    if question.run in state.runs:
+    undo = state.undos.get(Commit(question.subject))
+    if question.kind is QuestionKind.undo and undo is not None:
+        state.undos[undo.commit] = replace(undo, question=QuestionId(""))
+    elif question.run in state.runs:
         next_turn = question.kind is QuestionKind.worker
         state.put_run(replace(state.runs[question.run], question=QuestionId(""), turn_due=next_turn))
     elif state.landing is not None and state.landing.question == question.id:
@@ -364,6 +399,7 @@ def _question_withdrawn(state: State, entry: ev.Entry, event: ev.QuestionWithdra
     question = state.questions.pop(event.question, None)
     if question is None:
         return
+    closing.after_answer(state, question)
     run = state.runs.get(question.run)
     if question.kind is QuestionKind.red_target and state.search.red == question.subject:
         state.search = replace(state.search, red=Commit(""))
@@ -452,7 +488,9 @@ def _candidate_probed(state: State, entry: ev.Entry, event: ev.CandidateProbed) 
 
 
 def _landing_started(state: State, entry: ev.Entry, event: ev.LandingStarted) -> None:
-    state.landing = Landing(entry.seq, event.runs, event.old, event.new, event.tree, commits=event.commits)
+    state.landing = Landing(
+        *(entry.seq, event.runs, event.old, event.new, event.tree), commits=event.commits, undo=event.undo
+    )
     state.touched_runs.update(event.runs)
 
 
@@ -462,6 +500,12 @@ def _landing_abandoned(state: State, entry: ev.Entry, event: ev.LandingAbandoned
         state.touched_runs.update(state.landing.runs)
         state.landing = None
         state.search = replace(state.search, ready=None)
+
+
+def _base_made(state: State, entry: ev.Entry, event: ev.BaseMade) -> None:
+    if event.item in state.items:
+        made = Foundation(event.root, event.heads, event.commit, event.conflicts)
+        state.put_item(replace(state.items[event.item], foundation=made))
 
 
 def _run_landed(state: State, entry: ev.Entry, event: ev.RunLanded) -> None:
@@ -475,10 +519,61 @@ def _run_landed(state: State, entry: ev.Entry, event: ev.RunLanded) -> None:
         state.landing = replace(landing, runs=left) if left else None
     run = state.drop_run(event.run)
     if run is not None and run.item in state.items:
-        landed = {"landed": event.commit, "landed_ms": entry.at_ms, "waiting": None}
+        landed = {"landed": event.commit, "landed_ms": entry.at_ms, "merge": event.merge, "waiting": None}
+        landed["landed_candidate"] = run.evidence.commit if run.evidence is not None else Commit("")
         item = replace(state.items[run.item], run=RunId(""), **landed)
+        if event.awaits_ci:
+            closing.after_landing(state, item, event.holds, entry.at_ms)
         state.put_item(replace(item, last_end=EndKind.landed, last_reason=""))
         state.refresh_dependents(run.item)
+        state.read_back = replace(state.read_back, is_new=False)
+
+
+def _ci_said(state: State, entry: ev.Entry, event: ev.CiSaid) -> None:
+    closing.after_ci(state, event)
+
+
+def _ci_waived(state: State, entry: ev.Entry, event: ev.CiWaived) -> None:
+    closing.close(state, event.commit)
+
+
+def _target_read(state: State, entry: ev.Entry, event: ev.TargetRead) -> None:
+    closing.after_read(state, event)
+
+
+def _loss_accepted(state: State, entry: ev.Entry, event: ev.LossAccepted) -> None:
+    state.read_back = replace(state.read_back, accepted=event.commits)
+
+
+def _undo_requested(state: State, entry: ev.Entry, event: ev.UndoRequested) -> None:
+    state.undos[event.commit] = Undo(
+        *(event.commit, event.item, event.run, event.by, event.why, entry.at_ms, event.back)
+    )
+
+
+def _undo_dropped(state: State, entry: ev.Entry, event: ev.UndoDropped) -> None:
+    state.undos.pop(event.commit, None)
+
+
+def _landing_undone(state: State, entry: ev.Entry, event: ev.LandingUndone) -> None:
+    """Take an item off what is shipped, or back; what the train knew was about another tip."""
+    landing = state.landing
+    if landing is not None and landing.undo == event.commit:
+        state.questions.pop(landing.question, None)
+        state.landing = None
+    state.undos.pop(event.commit, None)
+    state.search = train.begun(event.new, state.search.suspects)
+    item = state.items.get(event.item)
+    if item is None:
+        return
+    if event.back:
+        shipped = {"landed": event.new, "landed_ms": entry.at_ms, "merge": event.new}
+        state.put_item(replace(item, undone=None, last_end=EndKind.landed, last_reason="", **shipped))
+    else:
+        reason = f"undone by {event.by} as {event.new[:12]}" + (f": {event.why}" if event.why else "")
+        gone = {"landed": Commit(""), "landed_ms": 0, "merge": Commit("")}
+        state.put_item(replace(item, undone=Undone(event.new, event.by), last_reason=reason, **gone))
+    state.refresh_dependents(event.item)
 
 
 def _stop_requested(state: State, entry: ev.Entry, event: ev.StopRequested) -> None:
@@ -569,11 +664,16 @@ _EVOLVE: dict[type, Callable[[State, ev.Entry, Any], None]] = {
     ev.ItemWaited: _item_waited,
     ev.ItemRetried: _item_retried,
     ev.RunGranted: _run_granted,
+    ev.BaseMade: _base_made,
     ev.LeasesRenewed: _leases_renewed,
     ev.WorkerStarted: _worker_started,
     ev.WorkerExited: _worker_exited,
     ev.RunReported: _run_reported,
     ev.NoteAdded: _shown_only,
+    ev.MessageSent: _message_sent,
+    ev.MessagesDelivered: _messages_delivered,
+    ev.MessagesRead: _messages_read,
+    ev.ToolsUsed: _shown_only,
     ev.TodosSet: _shown_only,
     ev.QuestionAsked: _question_asked,
     ev.QuestionAnswered: _question_answered,
@@ -587,6 +687,14 @@ _EVOLVE: dict[type, Callable[[State, ev.Entry, Any], None]] = {
     ev.LandingStarted: _landing_started,
     ev.LandingAbandoned: _landing_abandoned,
     ev.RunLanded: _run_landed,
+    ev.CiSaid: _ci_said,
+    ev.CiWaived: _ci_waived,
+    ev.TargetRead: _target_read,
+    ev.LossAccepted: _loss_accepted,
+    ev.UndoRequested: _undo_requested,
+    ev.UndoTested: _shown_only,
+    ev.UndoDropped: _undo_dropped,
+    ev.LandingUndone: _landing_undone,
     ev.StopRequested: _stop_requested,
     ev.RunEnded: _run_ended,
     ev.SupervisorStarted: _supervisor_started,

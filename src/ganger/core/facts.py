@@ -11,6 +11,7 @@ from ganger.core.ids import Commit, ItemId, LeaseId, PlanId, QuestionId, RunId, 
 from ganger.core.model import (
     NOTHING,
     Again,
+    CiState,
     EndKind,
     Evidence,
     Hold,
@@ -22,6 +23,7 @@ from ganger.core.model import (
     Report,
     Usage,
     Verdict,
+    When,
     WorkerId,
 )
 from ganger.core.train import Search
@@ -42,6 +44,17 @@ class Repeat(Struct, frozen=True, gc=False):
     """The turn that is repeated."""
     reason: str
     not_before_ms: int = 0
+
+
+class Unread(Struct, frozen=True, gc=False):
+    """Something that was said to a run and that its worker is not known to have read; the text is in the journal."""
+
+    seq: Seq
+    when: When
+    turn: int = 0
+    """The turn whose worker it was handed to, or was about to be; 0 while it waits."""
+    at_work: bool = False
+    """Whether that was while the worker was at work; otherwise it stands in the brief."""
 
 
 class Run(Struct, frozen=True, gc=False):
@@ -97,10 +110,21 @@ class Run(Struct, frozen=True, gc=False):
     """The last recorded liveness."""
     rewind: Commit = Commit("")
     """The checkpoint its workspace is to be put back to; empty when it is not."""
+    root: Commit = Commit("")
+    """The commit of the target that its base was made of; empty when that is its base."""
+    stands_on: tuple[tuple[RunId, Commit], ...] = ()
+    """The accepted candidates that its base was made of, besides: it lands after them, or not at all."""
     checkpoints: tuple[Commit, ...] = ()
     """Commits of its earlier turns that ganger keeps; its base is one as well."""
     forbidden: tuple[str, ...] = ()
     """Requests that its worker may not make and made."""
+    messages: tuple[Unread, ...] = ()
+    """What was said to it, as long as that is not read."""
+
+    @property
+    def grounds(self) -> tuple[Commit, ...]:
+        """The commits that the target must contain for its change to be the only thing it brings."""
+        return (self.root, *(commit for _, commit in self.stands_on)) if self.stands_on else (self.base,)
 
     @property
     def spent_in_all(self) -> Usage:
@@ -128,6 +152,43 @@ class Run(Struct, frozen=True, gc=False):
         return self.turn + (self.turn_due and not self.has_worker)
 
 
+class Undone(Struct, frozen=True, gc=False):
+    """That the landing of an item was undone."""
+
+    commit: Commit
+    """What took it off the target; undoing that brings it back."""
+    by: str
+
+
+class Undo(Struct, frozen=True, gc=False):
+    """What a person wants undone and is not yet: the landing of an item, or an earlier undo of it (`back`)."""
+
+    commit: Commit
+    """Its change is taken back; known by it."""
+    item: ItemId
+    run: RunId
+    """Whose work it is about."""
+    by: str
+    why: str
+    asked_ms: int
+    back: bool = False
+    question: QuestionId = QuestionId("")
+    """What it waits for; empty when it may go on."""
+
+
+class Foundation(Struct, frozen=True, gc=False):
+    """The target merged with accepted heads that have not landed."""
+
+    root: Commit
+    """The target."""
+    heads: tuple[tuple[RunId, Commit], ...]
+    """The runs with their candidates, in the order in which the item names what it comes after."""
+    commit: Commit
+    """Empty where they do not go together."""
+    conflicts: tuple[str, ...] = ()
+    """The files in which they do not."""
+
+
 class Item(Struct, frozen=True, gc=False):
     """The facts about an item. Its status is derived, see `lifecycle.item_status`."""
 
@@ -144,6 +205,10 @@ class Item(Struct, frozen=True, gc=False):
     run: RunId = RunId("")
     landed: Commit = Commit("")
     landed_ms: int = 0
+    landed_candidate: Commit = Commit("")
+    """The candidate that landed, as its run handed it in."""
+    foundation: Foundation | None = None
+    """What was last made of the accepted heads that it comes after."""
     withdrawn: bool = False
     """Its plan has it no longer; its numbers stay taken."""
     stopped: str = ""
@@ -153,12 +218,18 @@ class Item(Struct, frozen=True, gc=False):
     last_reason: str = ""
     waiting: tuple[RefusalCode, str] | None = None
     """The last recorded reason and holder that kept it from being admitted."""
+    waiting_ms: int = 0
+    """Since when that keeps it."""
     again_ms: int = 0
     """Before this instant it is not asked about again."""
     finished: bool = False
     """Whether it was asked for no change, and has reported."""
     terminal: bool = False
     """Whether it was given up although attempts are left: a worker hung twice on the identical brief."""
+    merge: Commit = Commit("")
+    """The commit that brought it, and nothing else, to the target; empty until then, and where nobody noted it."""
+    undone: Undone | None = None
+    """That a person had it undone; None while it is shipped, and once it is offered again."""
 
     @property
     def given_up(self) -> bool:
@@ -180,6 +251,41 @@ class Landing(Struct, frozen=True, gc=False):
     """What it waits for; empty when it may go on."""
     commits: tuple[Commit, ...] = ()
     """After each of the runs."""
+    undo: Commit = Commit("")
+    """What it undoes; it lands no run then."""
+
+
+class AwaitedCi(Struct, frozen=True, gc=False):
+    """A commit of the target on which CI must be green before what landed with it is closed."""
+
+    items: tuple[ItemId, ...]
+    since_ms: int
+    """When they landed."""
+    holds: bool = False
+    """Whether what comes after them waits until then."""
+    state: CiState | None = None
+    """What it said last; None before it was asked."""
+    text: str = ""
+    asks: int = 0
+    """How often in a row it has said so."""
+    again_ms: int = 0
+    """When it is asked again."""
+    question: QuestionId = QuestionId("")
+    """What a person is asked about it; empty for nothing."""
+
+
+class ReadBack(Struct, frozen=True, gc=False):
+    """What was read back from the target last."""
+
+    tip: Commit = Commit("")
+    """Where it was; empty when there was no such branch."""
+    missing: tuple[Commit, ...] = ()
+    """Commits that landed something, and that it did not contain."""
+    accepted: tuple[Commit, ...] = ()
+    """Those that a person knows to be gone."""
+    question: QuestionId = QuestionId("")
+    is_new: bool = False
+    """Whether nothing has landed since."""
 
 
 class HeldLease(Struct, frozen=True, gc=False):
@@ -235,6 +341,7 @@ class Schedule(Struct, frozen=True, gc=False):
     path: str
     every_ms: int
     next_ms: int
+    """0 when it has fired for good, and nobody has dropped it since."""
 
 
 class Snapshot(Struct):
@@ -255,6 +362,9 @@ class Snapshot(Struct):
     left_in_order: bool = True
     granted: int = 0
     landing: Landing | None = None
+    awaited: dict[Commit, AwaitedCi] = {}
+    read_back: ReadBack = ReadBack()
+    undos: list[Undo] = []
     questions_asked: int = 0
     search: Search = Search()
     seq: Seq = Seq(0)

@@ -9,7 +9,10 @@ from msgspec.structs import replace
 
 from ganger.core import commands as cmd
 from ganger.core import events as ev
+from ganger.core import undo
+from ganger.core.closing import CLOSED, moot
 from ganger.core.facts import Landing, Run
+from ganger.core.foundation import may_land
 from ganger.core.ids import Commit, RunId, Token, question_id
 from ganger.core.model import EndKind, Question, QuestionKind, Refusal, RefusalCode
 from ganger.core.policy import Policy
@@ -21,8 +24,11 @@ APPROVE, REJECT = "land", "reject"
 
 
 def queue(state: State) -> list[Run]:
-    """Candidates that were accepted and wait for the train, in the order they were accepted."""
-    waiting = [run for run in state.runs.values() if run.accepted_seq and run.stop is None]
+    """Candidates that were accepted and wait for the train, in the order they were accepted.
+
+    Not those that stand on others which have not landed: their turn comes after that.
+    """
+    waiting = [run for run in state.runs.values() if run.accepted_seq and run.stop is None and may_land(state, run)]
     return sorted(waiting, key=lambda run: run.accepted_seq)
 
 
@@ -193,6 +199,8 @@ def _members_refusal(state: State, command: cmd.RecordTrain, now_ms: int) -> Ref
         run = _waiting_run(state, run_id, token)
         if isinstance(run, Refusal):
             return run
+        if not may_land(state, run):
+            return Refusal(RefusalCode.not_ready, f"{run_id} stands on what has not landed")
         if run.evidence is None or run.evidence.commit != candidate:
             return Refusal(RefusalCode.conflict, f"{run_id} was accepted with another commit than {candidate[:12]}")
         if run.lease.expires_ms <= now_ms:
@@ -232,8 +240,14 @@ def decide_landing(
     landing = state.landing
     if landing is None or landing.new != command.new:
         return Refusal(RefusalCode.conflict, f"no landing of {command.new[:12]} is under way")
+    if command.state == "landed" and landing.undo:
+        gone = moot(state, state.items[state.undos[landing.undo].item])
+        return (*undo.landed(state, landing), *gone, *_red_no_more(state, landing.new))
     if command.state == "landed":
-        landed = tuple(ev.RunLanded(run, command.new) for run in landing.runs)
+        after_each = landing.commits if len(landing.commits) == len(landing.runs) else (Commit(""),) * len(landing.runs)
+        waits, holds = policy.ci_required, policy.ci_required and policy.ci_dependents == CLOSED
+        pairs = zip(landing.runs, after_each, strict=True)
+        landed = (ev.RunLanded(run, command.new, own, awaits_ci=waits, holds=holds) for run, own in pairs)
         return (*landed, *_next_landing(state, landing, now_ms, policy))
     if command.state == "moved":
         reason = f"{policy.target} moved to {command.tip[:12] or 'nowhere'} while the train was under way"

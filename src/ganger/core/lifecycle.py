@@ -6,14 +6,17 @@ finished, finished not accepted, accepted not landed: each is a fact of its own.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
+from itertools import chain
 from typing import TypeVar
 
 from ganger.core import commands as cmd
 from ganger.core import events as ev
+from ganger.core.admission import shown
 from ganger.core.breaker import opened_by_end
 from ganger.core.facts import Item, Run
-from ganger.core.ids import QuestionId, RunId, Token, item_of, question_id
+from ganger.core.ids import Commit, LeaseId, QuestionId, RunId, Token, item_of, question_id
 from ganger.core.model import (
     EndKind,
     Evidence,
@@ -23,15 +26,22 @@ from ganger.core.model import (
     RefusalCode,
     Report,
     ReportKind,
+    Rung,
+    ToolUse,
     Verdict,
     VerdictKind,
 )
+from ganger.core.patterns import scope_matches
 from ganger.core.policy import Policy
 from ganger.core.state import State
+from ganger.core.verdict import judge
 
 Decided = tuple[ev.Event, ...] | Refusal
 NOT_COUNTED = frozenset(
-    {EndKind.stopped, EndKind.interrupted, EndKind.limited, EndKind.expired, EndKind.finished, EndKind.landed}
+    {
+        *(EndKind.stopped, EndKind.interrupted, EndKind.limited, EndKind.expired, EndKind.finished, EndKind.landed),
+        EndKind.unfounded,
+    }
 )
 """Ends that use up none of an item's attempts."""
 
@@ -76,12 +86,16 @@ class ItemStatus(StrEnum):
     """It failed a short while ago."""
     running = "running"
     """It has a live run."""
+    awaiting_ci = "awaiting_ci"
+    """It is on the target, and CI has not yet said something good of that."""
     landed = "landed"
     """It is on the target."""
     finished = "finished"
     """It was asked for no change, and has reported."""
     given_up = "given_up"
     """Its attempts are used up."""
+    undone = "undone"
+    """It had landed, and a person had that undone."""
     withdrawn = "withdrawn"
     """Its plan has it no longer."""
 
@@ -114,11 +128,11 @@ RUN_EDGES: dict[RunStatus, frozenset[RunStatus]] = {
     ),
     # Its workspace holds the checkpoint.
     RunStatus.rewinding: frozenset({RunStatus.repeating, RunStatus.ending}),
-    # The verdict: good, for a person to say, to be done again, or the last one.
+    # The verdict: good, for a person to say, to be done again, or the last one; or a person says something to it.
     RunStatus.reported: frozenset(
         {
             *(RunStatus.accepted, RunStatus.asking, RunStatus.starting, RunStatus.rejected),
-            *(RunStatus.rewinding, RunStatus.ending),
+            *(RunStatus.repeating, RunStatus.rewinding, RunStatus.ending),
         }
     ),
     # Nothing is left but its end.
@@ -145,11 +159,15 @@ ITEM_EDGES: dict[ItemStatus, frozenset[ItemStatus]] = {
     # A person has it tried again or forces a run, or its plan allows more attempts.
     ItemStatus.given_up: _OPEN | {ItemStatus.running, ItemStatus.withdrawn},
     # Its run landed, reported what it was asked for, or ended; its plan may have dropped it meanwhile.
-    ItemStatus.running: _OPEN | {ItemStatus.landed, ItemStatus.finished, ItemStatus.withdrawn},
-    # Its plan has it again.
-    ItemStatus.withdrawn: _OPEN,
-    # For good.
-    ItemStatus.landed: frozenset(),
+    ItemStatus.running: _OPEN | {ItemStatus.landed, ItemStatus.awaiting_ci, ItemStatus.finished, ItemStatus.withdrawn},
+    # CI is green, or a person closed it all the same, or had it undone; or its plan drops it.
+    ItemStatus.awaiting_ci: frozenset({ItemStatus.landed, ItemStatus.undone, ItemStatus.withdrawn}),
+    # Its plan has it again; or it had been undone, and a person has that undone.
+    ItemStatus.withdrawn: _OPEN | {ItemStatus.undone, ItemStatus.landed},
+    # For good, unless a person has it undone.
+    ItemStatus.landed: frozenset({ItemStatus.undone, ItemStatus.withdrawn}),
+    # A person has it done again, or its undoing undone; or its plan drops it.
+    ItemStatus.undone: _OPEN | {ItemStatus.landed, ItemStatus.withdrawn},
     # For good, unless a person has it done again.
     ItemStatus.finished: frozenset({ItemStatus.ready, ItemStatus.waiting}),
 }
@@ -195,13 +213,15 @@ def run_status(state: State, run: Run) -> RunStatus:
 def item_status(state: State, item: Item, now_ms: int) -> ItemStatus:
     """Derive where an item is at `now_ms`."""
     if item.landed:
-        return ItemStatus.landed
+        return ItemStatus.landed if state.awaited_of(item) is None else ItemStatus.awaiting_ci
     if item.run:
         return ItemStatus.running
     if item.finished:
         return ItemStatus.finished
     if item.withdrawn:
         return ItemStatus.withdrawn
+    if item.undone is not None:
+        return ItemStatus.undone
     if item.given_up:
         return ItemStatus.given_up
     if item.stopped or (item.hold is not None and (item.hold.reason != "until" or now_ms < item.hold.until_ms)):
@@ -349,15 +369,21 @@ def decide_ask(state: State, command: cmd.AskQuestion, now_ms: int) -> Decided:
 ALLOW, REFUSE = "allow", "refuse"
 
 
-def ask_weakened(state: State, run: Run, evidence: Evidence, verdict: Verdict, now_ms: int) -> ev.QuestionAsked:
-    """Ask a person about a candidate that weakens tests; exactly this commit is what the answer is about."""
+def ask_leave(state: State, run: Run, evidence: Evidence, verdict: Verdict, now_ms: int) -> ev.QuestionAsked:
+    """Ask a person about a candidate that weakens tests, or changes more than its scope.
+
+    Exactly this commit is what the answer is about. Who holds what it changes besides is named as its risk.
+    """
+    outside = [path for path in evidence.changed if not scope_matches(run.lease.scope, path, state.rules)]
+    holders = [shown(state, other) for other in _holders(state, outside) if other != run.id]
     return ev.QuestionAsked(
         Question(
             id=question_id(state.questions_asked + 1),
-            kind=QuestionKind.weakened,
+            kind=QuestionKind.off_plan if outside else QuestionKind.weakened,
             text=f"Accept {evidence.commit[:12]} of {run.id} all the same? It {'; '.join(verdict.reasons)}",
             options=(ALLOW, REFUSE),
             recommend=REFUSE,
+            risk=f"{', '.join(holders)} may change that meanwhile" if holders else "",
             run=run.id,
             item=run.item,
             asked_ms=now_ms,
@@ -366,14 +392,26 @@ def ask_weakened(state: State, run: Run, evidence: Evidence, verdict: Verdict, n
     )
 
 
-def answer_weakened(state: State, question: Question, choice: str, by: str, policy: Policy) -> tuple[ev.Event, ...]:
-    """Take a person's word on a candidate that weakens tests."""
+def _holders(state: State, paths: list[str]) -> Iterator[RunId | LeaseId]:
+    """Who may change one of these paths now."""
+    everyone: Iterable[RunId | LeaseId] = chain(state.runs, state.held)
+    for holder in everyone:
+        if any(scope_matches(state.lease_of(holder).scope, path, state.rules) for path in paths):
+            yield holder
+
+
+def answer_leave(state: State, question: Question, choice: str, by: str, policy: Policy) -> tuple[ev.Event, ...]:
+    """Take a person's word on a candidate that weakens tests, or changes more than its scope."""
     answered = ev.QuestionAnswered(question.id, choice, by)
     run = state.runs.get(question.run)
     if run is None or run.verdict is None or run.evidence is None or run.evidence.commit != question.subject:
         return (answered,)
     if choice == ALLOW:
-        accepted = Verdict(VerdictKind.accepted, run.verdict.rung)
+        item = state.items[run.item].spec
+        found = judge(
+            item, run.lease.scope, run.evidence, state.rules, weakened="allow", witness=policy.witness, off_plan="allow"
+        )
+        accepted = Verdict(VerdictKind.accepted, found.rung, by=by.removeprefix("person:"))
         return (answered, ev.VerdictGiven(run.id, run.evidence.commit, accepted, False))
     again = run.rejections + 1 < policy.turns_max
     rejected = Verdict(VerdictKind.rejected, run.verdict.rung, (*run.verdict.reasons, f"{by} refuses it"))
@@ -381,6 +419,40 @@ def answer_weakened(state: State, question: Question, choice: str, by: str, poli
     if again:
         return (answered, given)
     return (answered, given, ev.StopRequested(run.id, EndKind.rejected, "; ".join(rejected.reasons)))
+
+
+LOOK_AGAIN, GIVE_UP = "look again", "give up"
+
+
+def decide_no_evidence(state: State, command: cmd.RecordNoEvidence, now_ms: int) -> Decided:
+    """Store that nothing is known about a candidate: nothing follows from that, and a person says what is to be."""
+    run = find_run(state, command.run, command.token)
+    if isinstance(run, Refusal):
+        return run
+    if command.turn != run.turn or run.evidence is not None or run.stop is not None or run.question:
+        return Refusal(RefusalCode.wrong_state, f"{run.id} is not waiting for evidence on turn {command.turn}")
+    verdict = Verdict(VerdictKind.unknown, Rung.reported, (f"no evidence could be had: {command.reason}",))
+    asked = Question(
+        id=question_id(state.questions_asked + 1),
+        kind=QuestionKind.no_evidence,
+        text=f"No evidence could be had about {run.id}, so nobody knows whether it is good: {command.reason}",
+        options=(LOOK_AGAIN, GIVE_UP),
+        recommend=LOOK_AGAIN,
+        run=run.id,
+        item=run.item,
+        asked_ms=now_ms,
+    )
+    return (ev.VerdictGiven(run.id, Commit(""), verdict, False), ev.QuestionAsked(asked))
+
+
+def answer_no_evidence(state: State, question: Question, choice: str, by: str) -> tuple[ev.Event, ...]:
+    """Take a person's word on a candidate of which nothing is known: it is looked at again, or the run is given up."""
+    answered = ev.QuestionAnswered(question.id, choice, by)
+    run = state.runs.get(question.run)
+    if choice != GIVE_UP or run is None or run.stop is not None:
+        return (answered,)
+    reason = "; ".join(run.verdict.reasons) if run.verdict is not None else question.text
+    return (answered, ev.StopRequested(run.id, EndKind.failed, reason))
 
 
 def decide_note(state: State, command: cmd.AddNote) -> Decided:
@@ -391,6 +463,19 @@ def decide_note(state: State, command: cmd.AddNote) -> Decided:
     if len(command.text) > cmd.NOTE_CHARS_MAX:
         return _too_long("note", len(command.text), cmd.NOTE_CHARS_MAX)
     return (ev.NoteAdded(run.id, command.text),)
+
+
+def decide_tools(state: State, command: cmd.RecordTools) -> Decided:
+    """Keep which tools a worker used, cut to what a record may hold."""
+    run = find_run(state, command.run, command.token)
+    if isinstance(run, Refusal):
+        return run
+    most = cmd.TOOL_CHARS_MAX
+    uses = tuple(
+        ToolUse(use.tool[:most], use.target[:most], max(use.took_ms, 0), use.failed, use.denied[:most])
+        for use in command.uses[: cmd.TOOL_USES_MAX]
+    )
+    return (ev.ToolsUsed(run.id, uses),) if uses else ()
 
 
 def decide_todos(state: State, command: cmd.SetTodos) -> Decided:
@@ -454,7 +539,10 @@ def decide_retry(state: State, command: cmd.RetryItem) -> Decided:
         return Refusal(RefusalCode.wrong_state, f"item {command.item} has landed as {item.landed[:12]}")
     if item.run:
         return Refusal(RefusalCode.wrong_state, f"item {command.item} is being worked on by {item.run}")
-    if not (item.failures or item.stopped or item.terminal or item.finished or item.hold or item.again_ms):
+    if item.undone is not None and item.undone.commit in state.undos:
+        return Refusal(RefusalCode.wrong_state, f"item {command.item} is about to be brought back", "ganger inbox")
+    gone = item.finished or item.undone is not None
+    if not (gone or item.failures or item.stopped or item.terminal or item.hold or item.again_ms):
         return ()
     return (ev.ItemRetried(command.item),)
 

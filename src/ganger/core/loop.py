@@ -7,6 +7,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from ganger.core.admission import item_refusal, means_refusal, scope_refusal, wanted_by
+from ganger.core.closing import awaited, is_waited_for, landed_by, lost
 from ganger.core.facts import Item, PlanFacts, Run
 from ganger.core.ids import ItemId, PlanId, RunId
 from ganger.core.model import QuestionKind, Refusal, RefusalCode
@@ -37,7 +38,7 @@ class StopReason(StrEnum):
     """Why a night ended."""
 
     complete = "complete"
-    """Every item has landed or is finished."""
+    """Every item has landed, as the target shows, and is closed; or is finished."""
     drained = "drained"
     """Nothing can be offered any more, and some items did not land."""
     blocked = "blocked"
@@ -59,7 +60,7 @@ class StopReason(StrEnum):
     pick_cooldown = "pick_cooldown"
     """What is left waits for its time, for longer than the night is worth."""
     review_or_ci_unresolved = "review_or_ci_unresolved"
-    """What is left is accepted, and its landing waits for a person."""
+    """What is left is accepted, and its landing waits for a person; or it has landed, and CI has not said so."""
     interrupted = "interrupted"
     """A person ended it."""
 
@@ -103,6 +104,8 @@ def stop_reason(state: State, now_ms: int, policy: Policy, intent: Intent) -> St
         return None
     if intent.stop:
         return StopReason.interrupted
+    if is_waited_for(state, now_ms, policy, lambda item: wanted(item, intent), intent.patience_ms):
+        return None
     if intent.once:
         return StopReason.once
     if intent.granted_max is not None and state.granted >= intent.granted_max:
@@ -132,6 +135,8 @@ def _wait(state: State, item_id: ItemId, now_ms: int, policy: Policy, intent: In
     if not intent.offer:
         return StopReason.pick_held
     refusal = item_refusal(state, item, now_ms) or means_refusal(state, item, now_ms, policy)
+    if refusal is None and _waits_for_tidying(state, item, now_ms, intent):
+        return StopReason.pick_held
     if refusal is None:
         taken = scope_refusal(state, wanted_by(item.spec, policy), now_ms)
         if taken is not None and taken.holder in state.runs and waits_for_person(state, RunId(taken.holder)):
@@ -145,6 +150,13 @@ def _wait(state: State, item_id: ItemId, now_ms: int, policy: Policy, intent: In
     if refusal.code in (RefusalCode.kind_cap, RefusalCode.lane_cap):
         return None
     return _FOR_GOOD.get(refusal.code, StopReason.pick_held)
+
+
+def _waits_for_tidying(state: State, item: Item, now_ms: int, intent: Intent) -> bool:
+    """Whether a target that a person is changing has kept an item waiting for longer than the night is worth."""
+    if intent.patience_ms is None or item.waiting is None or item.waiting[0] is not RefusalCode.dirty_base:
+        return False
+    return now_ms - max(item.waiting_ms, state.night_ms) >= intent.patience_ms
 
 
 def _waits_too_long(run: Run, now_ms: int, intent: Intent) -> bool:
@@ -176,7 +188,11 @@ def _why_over(state: State, policy: Policy, intent: Intent, waits: list[StopReas
             return reason
     if any(plan.quiet_replans >= policy.replans_max > 0 for plan in _plans(state, policy, intent)):
         return StopReason.unclear_repeated
+    if any(awaited(state, lambda item: wanted(item, intent))):
+        return StopReason.review_or_ci_unresolved
     left = [item for item in state.items.values() if wanted(item, intent) and not item.withdrawn]
+    if lost(state, lambda item: wanted(item, intent)):
+        return StopReason.drained
     if all(item.landed or item.finished for item in left):
         return StopReason.pick_held if _unreadable(state, intent) else StopReason.complete
     if any(item.hold is not None and not item.given_up for item in left if not item.landed):
@@ -212,7 +228,7 @@ def planner_due(state: State, policy: Policy, intent: Intent) -> PlanId | None:
 def _has_left(state: State, plan: PlanId) -> bool:
     """Whether something of the plan is still to be done, by anybody."""
     return any(
-        item.spec.plan == plan and not (item.landed or item.finished or item.withdrawn or item.given_up)
+        item.spec.plan == plan and not (item.landed or item.finished or item.withdrawn or item.given_up or item.undone)
         for item in state.items.values()
     )
 
@@ -226,6 +242,11 @@ def gate(state: State, now_ms: int, policy: Policy, intent: Intent) -> tuple[Gat
         return Gate.stale, f"{', '.join(stale[:5])}: landed, but the tracker says open"
     if state.runs:
         return Gate.race, f"{', '.join(sorted(state.runs)[:5])} under way"
+    unclosed = [i for commit, _ in awaited(state, lambda i: wanted(i, intent)) for i in landed_by(state, commit)]
+    if unclosed:
+        open_ = is_waited_for(state, now_ms, policy, lambda item: wanted(item, intent), intent.patience_ms)
+        names = ", ".join(item.spec.id for item in unclosed[:5])
+        return Gate.race if open_ else Gate.blocked, f"landed, but CI has not closed it: {names}"
     waits = [_wait(state, item_id, now_ms, policy, intent) for _, _, _, item_id in state.ready]
     if None in waits:
         return Gate.live, f"{waits.count(None)} can be worked on, now or when the time comes"

@@ -183,6 +183,8 @@ class ItemSpec(Struct, frozen=True, gc=False):
     """`kept`: the base's tests must pass unchanged; `may_change`: the candidate may change what they expect."""
     changes: str = "behaviour"
     """`behaviour`: something that runs must change; `words`: documentation, comments and layout are enough."""
+    start_on: str = "landed"
+    """When its runs may begin: when what it comes after has `landed`, or when that is `accepted`, on top of it."""
     seed: Commit = Commit("")
     """Uncommitted work of the user's that its runs begin with, frozen; empty for none."""
 
@@ -225,6 +227,21 @@ class Again(StrEnum):
     """Its provider's limit was reached; it goes on when the window opens."""
     rewound = "rewound"
     """A person put its workspace back to a checkpoint."""
+    told = "told"
+    """Its worker had ended before it could be told what a person says to it."""
+
+
+class When(StrEnum):
+    """When a worker is told what is said to its run; each also stands in the next brief, if it comes to that first."""
+
+    steer = "steer"
+    """While it works, with its next tool call; in a turn of its own when it ends before."""
+    after_turn = "after-turn"
+    """When its turn is over, in a turn of its own."""
+    next_turn = "next-turn"
+    """With its next turn, if there is one anyway."""
+    notice = "notice"
+    """While it works, or with its next turn, if there is one anyway; only ganger itself gives notice."""
 
 
 class Recovery(StrEnum):
@@ -290,6 +307,18 @@ class Report(Struct, frozen=True, gc=False):
     """`worker` (it said so by the protocol) or `exit` (concluded from how its process ended)."""
 
 
+class ToolUse(Struct, frozen=True, gc=False):
+    """One use of a tool by a worker, as its hooks told it; or that one was denied."""
+
+    tool: str
+    target: str = ""
+    """Its files or its command, cut; empty where only that it was used is kept."""
+    took_ms: int = 0
+    failed: bool = False
+    denied: str = ""
+    """Why the gate denied it; empty when it did not."""
+
+
 class Todo(Struct, frozen=True, gc=False):
     """One line of a worker's own board."""
 
@@ -348,6 +377,9 @@ class CheckResult(Struct, frozen=True, gc=False):
     """What else stands against it, a line each: a deceived runner, tests that did not run, writes into the tree."""
     missing: int = 0
     """How many tests that are executed on the base were not executed."""
+    tests: str = ""
+    """Path of the list of its tests, relative to the state directory; empty where no runner was seen."""
+    tests_sha256: str = ""
 
 
 class Weakening(StrEnum):
@@ -436,6 +468,8 @@ class Evidence(Struct, frozen=True, gc=False):
     weakened: tuple[Weakened, ...] = ()
     witness: Witness | None = None
     """None where nobody asked for one."""
+    claims: tuple[str, ...] = ()
+    """What the candidate's commits claim and do not do, a line each."""
 
 
 class VerdictKind(StrEnum):
@@ -457,6 +491,27 @@ class Verdict(Struct, frozen=True, gc=False):
     """The highest rung that the evidence reaches."""
     reasons: tuple[str, ...] = ()
     """Why not higher; empty when accepted."""
+    by: str = ""
+    """The person who allowed what the evidence alone would not; empty where nobody had to."""
+
+
+class CiState(StrEnum):
+    """What continuous integration says of a commit."""
+
+    green = "green"
+    """Every check that ran passed, and at least one did."""
+    repaired_green = "repaired_green"
+    """So it is now, but a check failed on the same commit before and was run again."""
+    unavailable = "unavailable"
+    """It could not be asked; the text says what was seen. Nothing follows from that."""
+    blocked = "blocked"
+    """Something failed; the text says what."""
+    unknown = "unknown"
+    """It has not said yet: nothing has run, or something still runs."""
+
+
+CI_CLOSES = frozenset({CiState.green, CiState.repaired_green})
+"""The only states with which an item that must wait for CI is closed."""
 
 
 class EndKind(StrEnum):
@@ -482,6 +537,8 @@ class EndKind(StrEnum):
     """It had spent what it may."""
     limited = "limited"
     """Its provider refuses it, and does not say until when; this attempt does not count."""
+    unfounded = "unfounded"
+    """What it stands on did not land as it was; this attempt does not count."""
     expired = "expired"
     """Its start permit ran out before its worker was started; this attempt does not count."""
     finished = "finished"
@@ -501,6 +558,16 @@ class QuestionKind(StrEnum):
     """Landings wait for a person (`landing.mode = "ask"`)."""
     weakened = "weakened"
     """A candidate is good but for tests that it weakens (`verify.weakened = "inbox"`)."""
+    no_evidence = "no_evidence"
+    """Nothing could be observed about a candidate, so that nobody knows what it is worth."""
+    off_plan = "off_plan"
+    """A candidate is good but for paths outside its scope (`verify.off_plan = "inbox"`)."""
+    undo = "undo"
+    """A landing that a person wants undone cannot be: it conflicts with the target, or fails checks."""
+    ci_blocked = "ci_blocked"
+    """CI fails on the commit with which items landed (`ci.required`)."""
+    target_lost = "target_lost"
+    """The target does not contain any more what landed on it."""
     trust = "trust"
     """Something about the fleet itself needs a person."""
 

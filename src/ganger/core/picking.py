@@ -202,4 +202,4 @@ def survey(state: State, now_ms: int, policy: Policy, intent: Intent) -> Iterato
 
 
 def _is_over(item: Item) -> bool:
-    return bool(item.landed or item.finished or item.withdrawn)
+    return bool(item.landed or item.finished or item.withdrawn or item.undone)

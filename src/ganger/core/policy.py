@@ -40,6 +40,8 @@ class Policy(Struct, frozen=True, dict=True):
     """How often a check that failed on a train is run again on the same tree."""
     landing_mode: str = "auto"
     """`auto`, or `ask`: each landing waits in the inbox."""
+    combine: str = "worker"
+    """Who merges a candidate that conflicted with what landed first: the next `worker`, or it is `prepared` for it."""
     pick_scan_max: int = 1_000
     """Most ready items looked at in one tick; the others wait for the next."""
     effects_max: int = 4
@@ -48,6 +50,8 @@ class Policy(Struct, frozen=True, dict=True):
     """What becomes of a candidate that weakens tests: `refuse`, `inbox` (a person is asked), or `allow`."""
     witness: str = "never"
     """Which items need a witness besides those that say so: `never`, `fixes` (those of kind `fixer`), or `always`."""
+    off_plan: str = "refuse"
+    """What becomes of a candidate that changes more than its scope: `refuse`, or `inbox` (a person is asked)."""
     claims: str = "flag"
     """What becomes of a candidate whose commits claim what they do not do: `flag` (it is shown), or `refuse`."""
     paths: PathRules = PathRules()
@@ -84,6 +88,15 @@ class Policy(Struct, frozen=True, dict=True):
     """How long an active worker may change nothing before it counts as spinning."""
     same_calls_max: int = 5
     """Identical tool calls in a row that count as spinning."""
+    ci_required: bool = False
+    """Whether an item that landed is closed only when CI is green on the commit with which it did."""
+    ci_dependents: str = "landed"
+    """When what comes after such an item may begin: `landed`, or `closed`."""
+    ci_every_ms: int = 30_000
+    """Between the first two times that CI is asked about a commit; doubles with each further one."""
+    ci_every_max_ms: int = 600_000
+    ci_patience_ms: int = 3_600_000
+    """How long a night waits for CI after a landing."""
     planner: str = ""
     """The agent that is asked for new items when nothing is left; empty: nobody is."""
     replans_max: int = 3

@@ -8,9 +8,12 @@ from collections.abc import Iterator, Mapping
 from msgspec.structs import replace
 
 from ganger.core import commands as cmd
-from ganger.core.admission import changes_nothing
+from ganger.core import foundation
+from ganger.core.admission import changes_nothing, permit_refusal
 from ganger.core.budget import overspent
+from ganger.core.closing import due, is_read, patience_ends_ms
 from ganger.core.effects import (
+    AskCi,
     CleanWorkspace,
     Clocks,
     CollectEvidence,
@@ -18,14 +21,17 @@ from ganger.core.effects import (
     EndRun,
     Exit,
     Land,
+    MakeBase,
     Observed,
     ReadPlan,
+    ReadTarget,
     Recover,
     Rewind,
     StartWorker,
     StopWorker,
     Submit,
     TestTrain,
+    TestUndo,
 )
 from ganger.core.facts import Run
 from ganger.core.hours import hours_open_ms
@@ -35,11 +41,13 @@ from ganger.core.leases import next_expiry_ms
 from ganger.core.lifecycle import is_turn_over
 from ganger.core.limits import grants_open_ms, window_refusal
 from ganger.core.liveness import liveness, next_change_ms
-from ganger.core.loop import Intent, goes_on, planner_due
+from ganger.core.loop import Intent, StopReason, goes_on, planner_due, stop_reason
+from ganger.core.messages import wants_turn
 from ganger.core.model import Again, EndKind, Liveness, QuestionKind, ReportKind, Usage
 from ganger.core.picking import pick, worth_noting
 from ganger.core.policy import Policy
 from ganger.core.state import State
+from ganger.core.undo import next_undo
 
 RENEW_SHARE = 4
 """A lease is renewed when that would give it at least one such part of its length more."""
@@ -59,10 +67,24 @@ def reconcile(state: State, observed: Observed, now_ms: int, policy: Policy, int
         effects += _offers(state, observed, now_ms, policy, intent)
         effects += _replans(state, now_ms, policy, intent)
     effects += _times(state, now_ms)
+    effects += _closings(state, now_ms, intent)
     for run_id in sorted(observed.workspaces):
         if run_id not in state.runs:
             effects.append(CleanWorkspace(run_id))
+    if not effects and not is_read(state, observed.target) and _is_over(state, now_ms, policy, intent):
+        effects.append(ReadTarget(observed.target))
     return tuple(effects)
+
+
+def _closings(state: State, now_ms: int, intent: Intent) -> Iterator[Effect]:
+    """Ask CI about what has landed, when its time has come."""
+    for commit in due(state, now_ms) if not intent.stop else ():
+        yield AskCi(commit)
+
+
+def _is_over(state: State, now_ms: int, policy: Policy, intent: Intent) -> bool:
+    """Whether the night would end now, by itself: before it does, the target is read back."""
+    return stop_reason(state, now_ms, policy, intent) not in (None, StopReason.interrupted)
 
 
 def _run_effects(
@@ -80,6 +102,8 @@ def _run_effects(
         yield Rewind(run.id, run.rewind)
     elif run.lost:
         yield Recover(run.id, run.turn)
+    elif wants_turn(run):
+        yield Submit(cmd.RepeatTurn(run.id, run.lease.token, run.turn, Again.told, "something was said to it"))
     elif run.report is not None and changes_nothing(state.items[run.item].spec):
         yield EndRun(run.id, EndKind.finished, run.report.summary or f"its worker says: {run.report.outcome}")
     elif fault := _permit_fault(run, observed, now_ms):
@@ -87,11 +111,19 @@ def _run_effects(
     elif _base_moved(run, observed):
         clean = observed.target_clean
         yield Submit(cmd.RenewPermit(run.id, run.lease.token, observed.target, observed.repo, clean))
-    elif run.report is not None and run.report.kind is ReportKind.done and run.evidence is None and not run.turn_due:
+    elif _is_unseen(run):
         yield CollectEvidence(run.id, run.turn)
     yield from _spending(run, observed)
+    if run.stop is None and (unfit := foundation.fault(state, run)):
+        yield Submit(cmd.StopRun(run.id, EndKind.unfounded, unfit))
     if intent.stop and run.stop is None and _unfinished(state, run):
         yield Submit(cmd.StopRun(run.id, EndKind.interrupted, "the night was ended"))
+
+
+def _is_unseen(run: Run) -> bool:
+    """Whether a worker has said that it is done, and nobody has looked; not while a person is asked how to go on."""
+    done = run.report is not None and run.report.kind is ReportKind.done
+    return done and run.evidence is None and not run.turn_due and not run.question
 
 
 def _permit_fault(run: Run, observed: Observed, now_ms: int) -> str:
@@ -103,7 +135,7 @@ def _permit_fault(run: Run, observed: Observed, now_ms: int) -> str:
 
 def _base_moved(run: Run, observed: Observed) -> bool:
     """Whether the target moved since the permit was given: it is for one base, and is then given anew for the tip."""
-    return not _has_begun(run, observed) and observed.target not in ("", run.base)
+    return not _has_begun(run, observed) and not run.stands_on and observed.target not in ("", run.base)
 
 
 def _has_begun(run: Run, observed: Observed) -> bool:
@@ -189,6 +221,10 @@ def _train_effects(state: State, observed: Observed, policy: Policy) -> Iterator
     if landing is None:
         for run in judged(state, policy):
             yield Submit(cmd.JudgeCandidate(run.id, run.lease.token))
+        undo = next_undo(state)
+        if undo is not None and observed.target:
+            yield TestUndo(undo.commit)
+            return
         for trial in next_trials(state, policy, observed.target, observed.testing):
             yield TestTrain(trial.runs, trial.onto, trial.again, trial.bare)
         return
@@ -212,7 +248,7 @@ def _times(state: State, now_ms: int) -> Iterator[Effect]:
     if expiry_ms is not None and expiry_ms <= now_ms:
         yield Submit(cmd.SweepLeases())
     for name, schedule in sorted(state.schedules.items()):
-        if schedule.next_ms <= now_ms:
+        if 0 < schedule.next_ms <= now_ms:
             yield ReadPlan(name, schedule.path, schedule.next_ms)
 
 
@@ -270,22 +306,32 @@ def _offers(state: State, observed: Observed, now_ms: int, policy: Policy, inten
     room = policy.workers_max - state.workers_busy - len(owed)
     if intent.granted_max is not None:
         room = min(room, intent.granted_max - state.granted)
+    dirty = permit_refusal("", clean=observed.target_clean, policy=policy)
     for found in pick(state, room, now_ms, policy, intent, [key for run in owed for key in own_keys(run)]):
-        if found.refusal is None:
-            clean = observed.target_clean
-            yield Submit(cmd.GrantRun(found.item.spec.id, observed.target, observed.repo, clean))
+        if found.refusal is None and dirty is not None:
+            if found.item.waiting != (dirty.code, dirty.holder):
+                yield Submit(cmd.RecordWait(found.item.spec.id, dirty.code, dirty.reason, dirty.holder))
+        elif found.refusal is None and not foundation.is_made(state, found.item, observed.target):
+            yield MakeBase(found.item.spec.id, foundation.heads(state, found.item.spec))
+        elif found.refusal is None:
+            base = foundation.base_of(state, found.item, observed.target)
+            yield Submit(cmd.GrantRun(found.item.spec.id, base, observed.repo, observed.target_clean))
         elif worth_noting(found):
             refusal = found.refusal
             yield Submit(cmd.RecordWait(found.item.spec.id, refusal.code, refusal.reason, refusal.holder))
 
 
-def next_wake_ms(state: State, observed: Observed, now_ms: int, policy: Policy) -> int | None:
+def next_wake_ms(
+    state: State, observed: Observed, now_ms: int, policy: Policy, patience_ms: int | None = None
+) -> int | None:
     """When time alone will next give `reconcile` something to do; None when only an event can.
 
     What is due by now is not waited for: `reconcile` has asked for it already, and how that goes is an event.
     """
     times = [when for run in state.runs.values() for when in _run_times(state, run, observed, now_ms, policy)]
     times += _other_times(state)
+    for facts in state.awaited.values():
+        times += (facts.again_ms, patience_ends_ms(state, facts, policy, patience_ms))
     if state.workers_busy < policy.workers_max and state.ready:
         times += [*_offer_times(state, policy), hours_open_ms(now_ms, policy)]
     if observed.look_again_ms is not None:

@@ -10,13 +10,26 @@ from bisect import bisect_left, insort
 from collections import Counter
 from typing import TypeAlias
 
-from ganger.core.facts import Breaker, HeldLease, Item, PlanFacts, Run, Schedule, Snapshot, Window
-from ganger.core.ids import ItemId, LeaseId, PlanId, QuestionId, RunId, Seq, Token
+from ganger.core.facts import (
+    AwaitedCi,
+    Breaker,
+    HeldLease,
+    Item,
+    PlanFacts,
+    Run,
+    Schedule,
+    Snapshot,
+    Undo,
+    Window,
+)
+from ganger.core.ids import Commit, ItemId, LeaseId, PlanId, QuestionId, RunId, Seq, Token
 from ganger.core.model import NOTHING, ItemSpec, Lease, LeaseMode, Question, RefusalCode, Usage
 from ganger.core.patterns import PathRules, ScopeIndex
 
 Order: TypeAlias = tuple[int, int, Seq, ItemId]
 """Where a ready item stands: priority, failed tries, age, id."""
+ACCEPTED = "accepted"
+"""With `start_on`: a run may begin on work that has not landed yet."""
 ACCOUNTS_MAX = 66
 """An item stands at most so deep below one of a plan, less the first two accounts."""
 
@@ -45,6 +58,12 @@ class State:
         self.windows: dict[str, Window] = dict(kept.windows)
         self.schedules: dict[str, Schedule] = dict(kept.schedules)
         self.landing = kept.landing
+        self.awaited: dict[Commit, AwaitedCi] = dict(kept.awaited)
+        """For each commit on which CI must be green: what landed with it, and what CI said."""
+        self.read_back = kept.read_back
+        """What the target was seen to contain of what landed."""
+        self.undos: dict[Commit, Undo] = {undo.commit: undo for undo in kept.undos}
+        """What persons want undone, in the order in which they asked."""
         self.questions_asked = kept.questions_asked
         self.search = kept.search
         """What the train knows about the candidates that wait."""
@@ -91,6 +110,9 @@ class State:
             windows=dict(self.windows),
             schedules=dict(self.schedules),
             landing=self.landing,
+            awaited=dict(self.awaited),
+            read_back=self.read_back,
+            undos=list(self.undos.values()),
             questions_asked=self.questions_asked,
             search=self.search,
             epoch=self.epoch,
@@ -147,8 +169,31 @@ class State:
         return held.lease if held is not None else self.runs[RunId(holder)].lease
 
     def unmet(self, spec: ItemSpec) -> tuple[ItemId, ...]:
-        """Name the items that must land before this one."""
-        return tuple(i for i in spec.after if i not in self.items or not self.items[i].landed)
+        """Name the items that must land before this one, or be closed, or be accepted where that is enough."""
+        early = spec.start_on == ACCEPTED
+        return tuple(i for i in spec.after if not self.lets_go(i) and not (early and self.head_of(i)))
+
+    def lets_go(self, item_id: ItemId) -> bool:
+        """Whether what comes after an item may begin, on the target as it is."""
+        item = self.items.get(item_id)
+        return item is not None and self._lets_go(item)
+
+    def _lets_go(self, item: Item) -> bool:
+        awaited = self.awaited_of(item)
+        return bool(item.landed) and (awaited is None or not awaited.holds)
+
+    def head_of(self, item_id: ItemId) -> tuple[RunId, Commit] | None:
+        """The run of an item whose candidate waits for the train, with that; None when there is none."""
+        item = self.items.get(item_id)
+        run = self.runs.get(item.run) if item is not None else None
+        if run is None or not run.accepted_seq or run.stop is not None or run.evidence is None:
+            return None
+        return run.id, run.evidence.commit
+
+    def awaited_of(self, item: Item) -> AwaitedCi | None:
+        """What an item that has landed waits for before it is closed; None when it waits for nothing."""
+        found = self.awaited.get(item.landed) if item.landed else None
+        return found if found is not None and item.spec.id in found.items else None
 
     def live_run(self, run: RunId, token: Token) -> Run | None:
         """The live run with that id and token, or None."""
@@ -181,6 +226,7 @@ class State:
             item.run
             or item.landed
             or item.finished
+            or item.undone is not None
             or item.withdrawn
             or item.stopped
             or item.given_up
@@ -248,12 +294,15 @@ class State:
     def put_run(self, run: Run) -> None:
         """Store a live run's new facts."""
         before = self.runs.get(run.id)
+        head = self.head_of(run.item)
         if self._leases is not None and before is None:
             self._leases.add(run.id, run.lease.scope, shared=run.lease.mode is LeaseMode.shared)
         self._count(before, run)
         self.runs[run.id] = run
         self.touched_runs.add(run.id)
         self.touched_items.add(run.item)
+        if self.head_of(run.item) != head:
+            self.refresh_dependents(run.item)
 
     def drop_run(self, run_id: RunId) -> Run | None:
         """Take an ended run out; its lease goes with it."""

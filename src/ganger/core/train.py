@@ -72,6 +72,8 @@ class Case(Struct, frozen=True, gc=False):
     """The first place on top of which it fails."""
     sound: bool = False
     """Whether what it fails on was seen to pass the same checks without it."""
+    sure: int = -1
+    """The place on top of which it was run again and failed each time; -1: none."""
 
     def at(self, place: int) -> Commit:
         """The commit at a place."""
@@ -179,11 +181,17 @@ def next_trial(search: Search, case: Case, retries: int) -> Trial | None:
     if case.seen <= retries:
         return Trial(run, case.at(case.bad), again=True)
     if case.good >= 0:
-        middle = (case.good + case.bad) // 2
-        return Trial(run, case.at(middle)) if case.bad - case.good > 1 else None
+        if case.bad - case.good > 1:
+            return Trial(run, case.at((case.good + case.bad) // 2))
+        return _confirmed(case, retries)
     if case.sound or (case.argv and set(case.argv) <= set(search.green)):
-        return None
+        return _confirmed(case, retries) if case.is_fine_alone else None
     return Trial(run, case.at(case.bad), bare=True)
+
+
+def _confirmed(case: Case, retries: int) -> Trial | None:
+    """None when a candidate that passes somewhere was run again just where it is to be blamed for failing."""
+    return Trial((case.run,), case.at(case.bad), again=True) if retries and case.sure != case.bad else None
 
 
 def _left(search: Search, runs: tuple[RunId, ...]) -> tuple[RunId, ...]:
@@ -248,7 +256,8 @@ def after_trial(search: Search, trial: Trial, passed: bool) -> Search:
     if passed:
         return _with(search, replace(case, good=max(case.good, place)))
     seen = OFTEN if trial.again else case.seen + 1
-    return _with(search, replace(case, bad=min(case.bad, place), seen=seen))
+    sure = place if trial.again else case.sure
+    return _with(search, replace(case, bad=min(case.bad, place), seen=seen, sure=sure))
 
 
 def without(search: Search, run: RunId) -> Search:
@@ -269,8 +278,9 @@ def known_of(search: Search, run: RunId, base: Commit, is_fine_alone: bool, has_
     if first < 0:
         return _with(search, replace(case, is_fine_alone=is_fine_alone))
     good = 0 if is_fine_alone and has_same_tree and first < case.bad else -1
-    bad, path = case.bad - first, case.path[first:]
-    return _with(search, replace(case, origin=base, path=path, bad=bad, good=good, is_fine_alone=is_fine_alone))
+    bad, path, sure = case.bad - first, case.path[first:], max(case.sure - first, -1)
+    known = {"good": good, "is_fine_alone": is_fine_alone, "sure": sure}
+    return _with(search, replace(case, origin=base, path=path, bad=bad, **known))
 
 
 def _on(search: Search, old: Commit) -> Search:

@@ -32,17 +32,20 @@ def judge(
     *,
     weakened: str = "refuse",
     witness: str = "never",
+    off_plan: str = "refuse",
 ) -> Verdict:
     """Judge a candidate: accepted when the evidence reaches the rung that the item asks for.
 
     `scope` is that of the run's own token, not of the item as it reads today. A candidate outside its scope, or one
     that touches protected files, or weakens tests, is never accepted, however low the rung; nor is one whose evidence
-    is about another item. Unknown when nothing but weakened tests stands against it, and a person is to be asked.
-    `weakened` and `witness` are the policy's words on both.
+    is about another item. Unknown when nothing but weakened tests, or paths outside the scope, stand against it, and a
+    person is to be asked. `weakened`, `witness` and `off_plan` are the policy's words on those; `allow` is a person's.
     """
+    off = off_plan_faults(scope, evidence, rules) if off_plan != "allow" else ()
+    strange = off if off_plan == "refuse" else ()
     rung, reasons = Rung.reported, _commit_faults(spec, evidence)
     if not reasons:
-        rung, reasons = Rung.committed, (*_scope_faults(scope, evidence, rules), *evidence.faults)
+        rung, reasons = Rung.committed, (*strange, *_protected_faults(evidence), *evidence.faults)
     if not reasons:
         rung, reasons = Rung.in_scope, _all_check_faults(spec, evidence)
         if not reasons and spec.checks:
@@ -51,7 +54,11 @@ def judge(
                 rung = Rung.witnessed
     weak = weakened_faults(spec, evidence.weakened) if weakened != "allow" else ()
     if rung < needed_rung(spec, witness):
-        return Verdict(VerdictKind.rejected, rung, (*reasons, *weak))
+        below = min(rung, Rung.committed) if off else rung
+        return Verdict(VerdictKind.rejected, below, (*(off if not strange else ()), *reasons, *weak))
+    if off:
+        kind = VerdictKind.rejected if weak and weakened == "refuse" else VerdictKind.unknown
+        return Verdict(kind, Rung.committed, (*off, *weak))
     if weak:
         kind = VerdictKind.unknown if weakened == "inbox" else VerdictKind.rejected
         return Verdict(kind, rung, weak)
@@ -121,14 +128,16 @@ def _commit_faults(spec: ItemSpec, evidence: Evidence) -> tuple[str, ...]:
     return ()
 
 
-def _scope_faults(scope: tuple[str, ...], evidence: Evidence, rules: PathRules) -> tuple[str, ...]:
+def off_plan_faults(scope: tuple[str, ...], evidence: Evidence, rules: PathRules) -> tuple[str, ...]:
+    """Name, in a line, what a candidate changes outside its scope; empty when that is nothing."""
     outside = [path for path in evidence.changed if not scope_matches(scope, path, rules)]
-    faults = []
-    if outside:
-        faults.append(f"changes outside the scope {', '.join(scope)}: {_names(outside)}")
-    if evidence.protected:
-        faults.append(f"changes protected files, which the plan does not name: {_names(evidence.protected)}")
-    return tuple(faults)
+    return (f"changes outside the scope {', '.join(scope)}: {_names(outside)}",) if outside else ()
+
+
+def _protected_faults(evidence: Evidence) -> tuple[str, ...]:
+    if not evidence.protected:
+        return ()
+    return (f"changes protected files, which the plan does not name: {_names(evidence.protected)}",)
 
 
 def _all_check_faults(spec: ItemSpec, evidence: Evidence) -> tuple[str, ...]:

@@ -1,8 +1,9 @@
-"""Starting a process of ganger's own that goes on by itself, without anybody watching it: the supervisor of `up`."""
+"""Starting a process of ganger's own: the supervisor of `up`, which goes on by itself, and that of the demo."""
 
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -28,3 +29,22 @@ def start_detached(argv: Sequence[str], env: Mapping[str, str], log: Path) -> in
         )
     except OSError as error:
         raise WorldFailed(f"cannot start {argv[0]}: {error}") from error
+
+
+def run_in_front(argv: Sequence[str], env: Mapping[str, str]) -> int:
+    """Run a program to its end with this terminal and these streams; its exit status, negative for a signal.
+
+    What a person interrupts is the program; a request to end is handed on to it. For the first thread of a process.
+    WorldFailed when it cannot be started.
+    """
+    try:
+        pid = os.posix_spawn(argv[0], list(argv), dict(env))
+    except OSError as error:
+        raise WorldFailed(f"cannot start {argv[0]}: {error}") from error
+    heard = {signal.SIGINT: lambda *_: None, signal.SIGTERM: lambda *_: os.kill(pid, signal.SIGTERM)}
+    before = {number: signal.signal(number, handler) for number, handler in heard.items()}
+    try:
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -54,6 +54,7 @@ class CommandDriver:
 
     name = "command"
     capabilities = Capabilities(resume=False, reports_by_exit=True)
+    product = None
 
     def fault(self, settings: Mapping[str, str]) -> str:
         """Say whether `run` is missing, cannot be split, or names a program that is not there; or `output` is wrong."""
@@ -74,6 +75,9 @@ class CommandDriver:
         if "/" in argv[0] and not argv[0].startswith("/"):
             return ""
         return "" if shutil.which(argv[0]) else f"`run` starts a program that is not found: {argv[0]}"
+
+    def speaks(self, settings: Mapping[str, str]) -> None:
+        """Nobody knows what a program speaks."""
 
     def launch(self, turn: Turn) -> Launch:
         """Give the brief on standard input, as a file `$GANGER_BRIEF_FILE`, and in `$GANGER_BRIEF`.

@@ -17,10 +17,40 @@ from ganger.errors import ConfigError
 
 GROUP = "ganger.drivers"
 """The entry point group in which other packages offer drivers; each names a class without arguments."""
-_BUILT_IN = {"command": "ganger.drivers.command:CommandDriver"}
+_BUILT_IN = {
+    "acp": "ganger.drivers.acp:Acp",
+    "claude": "ganger.drivers.claude_code:ClaudeCode",
+    "codex": "ganger.drivers.codex:Codex",
+    "command": "ganger.drivers.command:CommandDriver",
+    "copilot": "ganger.drivers.copilot:Copilot",
+    "gemini": "ganger.drivers.gemini:Gemini",
+    "opencode": "ganger.drivers.opencode:OpenCode",
+    "pi": "ganger.drivers.pi:Pi",
+    "qwen": "ganger.drivers.qwen:Qwen",
+}
 """Found without reading the metadata of every installed package."""
 TOKENS_MAX, USD_MAX = 10**12, 10**6
 """More than one event can truthfully tell of; a figure beyond is no event."""
+
+
+class Hooks(Struct, frozen=True):
+    """What an agent is to call before and after what it does, as absolute paths; see `drivers.hooks.hook_command`."""
+
+    client: str
+    """The program that asks the gate."""
+    slow: tuple[str, ...]
+    """The program, with its first arguments, that is asked where there is no gate."""
+
+
+class McpServer(Struct, frozen=True):
+    """A server of tools that an agent is to be connected to: a program, or an address."""
+
+    name: str
+    command: tuple[str, ...] = ()
+    """Started by the agent, speaks on its standard input and output. Empty: there is an address."""
+    url: str = ""
+    token_env: str = ""
+    """Variable of the worker's environment that is sent as a bearer token to `url`."""
 
 
 class Turn(Struct, frozen=True):
@@ -38,6 +68,14 @@ class Turn(Struct, frozen=True):
     """Ganger's own record of the run; the worker reads its brief there and writes nothing."""
     settings: Mapping[str, str]
     """The `[agents.NAME]` table."""
+    state: Path = Path()
+    """Of the agent, for all turns of the run: its home, its settings and its conversations."""
+    session: str = ""
+    """The conversation to go on with, as `Started` named it; empty: a new one."""
+    tier: str = "T0"
+    """How strong the wall around the worker is; behind one, the agent need not ask before it does something."""
+    hooks: Hooks | None = None
+    mcp: tuple[McpServer, ...] = ()
 
     @property
     def brief_path(self) -> Path:
@@ -52,6 +90,33 @@ class Launch(Struct, frozen=True):
     env: dict[str, str]
     """What the driver adds to the environment that every worker gets."""
     stdin: bytes
+    files: Mapping[str, bytes] = {}
+    """Settings of the agent: what is to lie in `Turn.state` before it starts, by relative paths."""
+    keys: Mapping[str, str] = {}
+    """Variables of the worker that hold secrets, with the variable of ganger's own environment that each is taken from.
+
+    They stand in no argument and no record."""
+    readable: tuple[Path, ...] = ()
+    """Where the program and what belongs to it is installed: the wall is opened for reading there."""
+
+
+class Product(Struct, frozen=True):
+    """An agent program, as far as it can be known without starting it."""
+
+    program: str
+    """What it is called on PATH."""
+    tested: tuple[str, ...]
+    """Versions that the driver's tests have run."""
+    version_args: tuple[str, ...] = ("--version",)
+
+
+class ModelApi(Struct, frozen=True):
+    """The interface of a model's provider that an agent speaks."""
+
+    name: str
+    """`anthropic`, `openai` or `gemini`."""
+    path: str = ""
+    """What the address in its settings (`base_url`) ends with."""
 
 
 class Capabilities(Struct, frozen=True):
@@ -116,6 +181,8 @@ class Usage(Event, frozen=True, tag="usage"):
     """None where the product does not say: unknown is not free."""
     whole_turn: bool = False
     """Whether these are the totals of the turn, and not only what came after the event before."""
+    whole_conversation: bool = False
+    """Whether they are the totals of the conversation, earlier turns that it was resumed from included."""
 
 
 class WaitingForPermission(Event, frozen=True, tag="waiting_for_permission"):
@@ -163,8 +230,17 @@ class Driver(Protocol):
         """What the product can do."""
         ...
 
+    @property
+    def product(self) -> Product | None:
+        """The program that it starts; None where the settings name it."""
+        ...
+
     def fault(self, settings: Mapping[str, str]) -> str:
         """Say why a worker cannot be started with these settings, in a phrase a person can act on; `""` if it can."""
+        ...
+
+    def speaks(self, settings: Mapping[str, str]) -> ModelApi | None:
+        """What it speaks with these settings; None when ganger cannot tell, or cannot give it another address."""
         ...
 
     def launch(self, turn: Turn) -> Launch:
@@ -174,6 +250,11 @@ class Driver(Protocol):
     def events(self, line: bytes, settings: Mapping[str, str]) -> tuple[DriverEvent, ...]:
         """Read one line of output, with or without its line end. Total: bytes of any kind give events or none."""
         ...
+
+
+def driver_names() -> tuple[str, ...]:
+    """All drivers that are installed, sorted."""
+    return tuple(sorted({point.name for point in metadata.entry_points(group=GROUP)} | set(_BUILT_IN)))
 
 
 def load_driver(name: str) -> Driver:

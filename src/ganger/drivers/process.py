@@ -23,8 +23,8 @@ from msgspec import Struct
 
 from ganger.core.model import WorkerId
 from ganger.drivers.process_table import (
-    MARK,
     REAPER,
+    as_worker,
     born_ms,
     cpu_ms,
     find,
@@ -39,6 +39,8 @@ from ganger.drivers.process_table import (
     wait,
 )
 from ganger.errors import WorldFailed
+from ganger.jail import rights
+from ganger.jail.marks import MARK
 from ganger.jail.port import Confined, Jail, Reach
 
 __all__ = [
@@ -104,7 +106,7 @@ class ProcessSpec(Struct, frozen=True):
     reach: Reach = Reach()
     umask: int = 0o077
     tied: bool = False
-    """Stop the program when the thread that started it ends, instead of outliving it."""
+    """Stop the program when the thread that started it, or the launcher, ends, instead of outliving it."""
 
 
 class Exit(Struct, frozen=True):
@@ -134,9 +136,9 @@ class Exit(Struct, frozen=True):
 def start(spec: ProcessSpec, jail: Jail) -> WorkerId:
     """Start a program under a shim of its own and return the shim's identity. It outlives this process.
 
-    WorldFailed when the program does not exist, may not be executed or is out of the jail's sight, or the shim cannot
-    be started. A record of an earlier end at `exit_path` is moved aside (`….old`), so that it cannot be taken for this
-    one's.
+    The launcher makes the shim where this process has one (`rights`); LauncherGone when that has ended. WorldFailed
+    when the program does not exist, may not be executed or is out of the jail's sight, or the shim cannot be started.
+    A record of an earlier end at `exit_path` is moved aside (`….old`), so that it cannot be taken for this one's.
     """
     # The program itself must exist, not only the jail's that is started in its place.
     program = _program(spec.argv, spec)
@@ -146,13 +148,17 @@ def start(spec: ProcessSpec, jail: Jail) -> WorkerId:
             "name its folder in [jail] readable, or put the program where PATH leads",
         )
     confined = jail.confine(spec.argv, spec.reach)
-    shim_spec = _shim_spec(spec, confined, _program(confined.argv, spec))
+    launcher = rights.launcher()
+    parent = os.getpid() if launcher is None else launcher.pid
+    shim_spec = _shim_spec(spec, confined, _program(confined.argv, spec), parent)
     with suppress(FileNotFoundError):
         spec.exit_path.replace(spec.exit_path.with_name(spec.exit_path.name + ".old"))
     try:
         with tempfile.TemporaryFile(dir=spec.exit_path.parent) as file:
             file.write(shim_spec)
             file.seek(0)
+            if launcher is not None:
+                return as_worker(*launcher.start(file.fileno(), spec.marker, spec.output_path))
             pid = _spawn_shim(file.fileno(), spec)
     except OSError as error:
         raise WorldFailed(f"cannot start {spec.argv[0]}: {error}") from error
@@ -162,7 +168,7 @@ def start(spec: ProcessSpec, jail: Jail) -> WorkerId:
     return worker
 
 
-def _shim_spec(spec: ProcessSpec, confined: Confined, program: str) -> bytes:
+def _shim_spec(spec: ProcessSpec, confined: Confined, program: str, parent: int) -> bytes:
     fields = {
         "program": program,
         "argv": confined.argv,
@@ -177,7 +183,7 @@ def _shim_spec(spec: ProcessSpec, confined: Confined, program: str) -> bytes:
         "timeout_ms": spec.timeout_ms,
         "output_max": spec.output_max,
         "umask": spec.umask,
-        "parent": os.getpid() if spec.tied else 0,
+        "parent": parent if spec.tied else 0,
     }
     return json.dumps(fields).encode()
 
@@ -256,8 +262,9 @@ def run_check(
 ) -> Exit:
     """Run a program to its end, or to its time limit, and leave nothing of it running.
 
-    How it ended is also kept beside `output_path`, as `….exit.json`. The program ends with the calling thread, should
-    that die. WorldFailed when it cannot be started, or its end could not be observed: nothing follows from that.
+    How it ended is also kept beside `output_path`, as `….exit.json`. The program ends with the calling thread, or the
+    launcher, should that die. WorldFailed when it cannot be started, or its end could not be observed: nothing follows
+    from that.
     """
     exit_path = output_path.with_name(output_path.name + ".exit.json")
     marker = f"check:{output_path}"
@@ -281,6 +288,9 @@ def run_check(
     finally:
         if is_alive(worker):
             stop(worker, 0, marker)
+    launcher = rights.launcher()
+    if launcher is not None and launcher.is_gone:
+        raise launcher.gone()
     ended = exit_of(exit_path)
     if ended is None:
         sweep(marker)

@@ -6,7 +6,7 @@ the second is what is left when the shim was killed, and a process that was star
 """
 
 # Thousands of small reads: a Path for each would cost more than the read.
-# ruff: noqa: PTH116, PTH123, PTH208
+# ruff: noqa: PTH123, PTH208
 
 from __future__ import annotations
 
@@ -23,13 +23,12 @@ from pathlib import Path
 from msgspec import Struct
 
 from ganger.core.model import WorkerId
+from ganger.jail import marks, rights
+from ganger.jail.marks import MARK
 
-MARK = "GANGER_MARK"
 REAPER = Path(__file__).parents[1] / "jail" / "reaper.py"
 KILL_MAX_S = 10.0
-CHASE_S = 0.05
 EXEC_S = 0.03
-CHASE_NUMBERS = 4
 FREEZE_SCANS_MAX = 8
 POLL_S = 0.005
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
@@ -175,27 +174,11 @@ def sweep(marker: str) -> int:
 
 
 def _chase(marker: str) -> int:
-    """Kill a chain of processes that each start the next and exit; return how many of them were killed.
-
-    Each lives too short for a look at the whole table. It is caught among the newest numbers, which the kernel tells:
-    a process that is killed while it forks has no child. Ends when none was seen for `CHASE_S`.
-    """
-    entry, killed = _mark_entry(marker), 0
-    until = time.monotonic() + KILL_MAX_S
-    quiet = time.monotonic() + CHASE_S
-    while sys.platform == "linux" and time.monotonic() < min(quiet, until):
-        newest = _newest_pid()
-        for pid in range(newest, max(1, newest - CHASE_NUMBERS), -1):
-            if pid != os.getpid() and entry in _environment(pid):
-                _kill(pid, signal.SIGKILL)
-                killed += 1
-                quiet = time.monotonic() + CHASE_S
-    return killed
-
-
-def _newest_pid() -> int:
-    with open("/proc/loadavg", "rb", 0) as file:
-        return int(file.read().split()[-1])
+    """Kill a chain of processes that each start the next and exit, see `marks.chase`; return how many were killed."""
+    if sys.platform != "linux":
+        return 0
+    launcher = rights.launcher()
+    return launcher.chase(marker) if launcher is not None else marks.chase(marker, os.getpid())
 
 
 def kill_trees(roots: Callable[[], Iterable[int]]) -> int:
@@ -248,12 +231,13 @@ def descendants(table: dict[int, Process], roots: Iterable[int]) -> set[int]:
 
 def marked(marker: str) -> list[int]:
     """List the processes of this user that were started with `GANGER_MARK` set to `marker`, without this one."""
-    entry = _mark_entry(marker)
-    return [pid for pid in _pids() if pid != os.getpid() and entry in _environment(pid)]
+    if sys.platform != "linux":
+        from ganger.drivers import psutil_table
 
-
-def _mark_entry(marker: str) -> bytes:
-    return f"{MARK}={marker}".encode(errors="surrogateescape")
+        entry = f"{MARK}={marker}".encode(errors="surrogateescape")
+        return [pid for pid in _pids() if pid != os.getpid() and entry in psutil_table.environment(pid)]
+    launcher = rights.launcher()
+    return launcher.marked(marker) if launcher is not None else marks.marked(marker, os.getpid())
 
 
 def read_table() -> dict[int, Process]:
@@ -268,6 +252,11 @@ def _pids() -> list[int]:
 
         return psutil_table.pids()
     return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+
+
+def as_worker(pid: int, started: int) -> WorkerId:
+    """Describe a process of this boot whose start time is known."""
+    return WorkerId(pid, started, _boot())
 
 
 def _look(pid: int) -> Process | None:
@@ -287,36 +276,6 @@ def _look(pid: int) -> Process | None:
     alive = fields[0] not in b"ZX" or int(fields[17]) > 1
     user, system, reaped_user, reaped_system = (int(field) * 1000 // _TICKS_PER_S for field in fields[11:15])
     return Process(pid, int(fields[1]), alive, user + system, reaped_user + reaped_system, int(fields[19]))
-
-
-def _environment(pid: int) -> list[bytes]:
-    """Read the entries of the environment a process was started with; none when it is another user's, or gone."""
-    if sys.platform != "linux":
-        from ganger.drivers import psutil_table
-
-        return psutil_table.environment(pid)
-    try:
-        if os.stat(f"/proc/{pid}").st_uid != os.getuid():
-            return []
-        return _read_entries(f"/proc/{pid}/environ") or _environment_of_threads(pid)
-    except OSError:
-        return []
-
-
-def _environment_of_threads(pid: int) -> list[bytes]:
-    """Ask the other threads of a process whose first has ended: that one shows nothing any more."""
-    threads = os.listdir(f"/proc/{pid}/task")
-    shown = (_read_entries(f"/proc/{pid}/task/{thread}/environ") for thread in threads if int(thread) != pid)
-    return next((entries for entries in shown if entries), [])
-
-
-def _read_entries(path: str) -> list[bytes]:
-    try:
-        with open(path, "rb", 0) as file:
-            text = file.read()
-    except OSError:
-        return []
-    return text.split(b"\0") if text else []
 
 
 def _command_line(pid: int) -> list[bytes]:

@@ -19,6 +19,7 @@ from types import MappingProxyType
 
 from ganger.core.ids import Commit, is_commit
 from ganger.errors import GitFailed, UsageError
+from ganger.jail import rights
 
 VERSION_MIN = (2, 38)
 TIMEOUT_S = 120.0
@@ -141,7 +142,8 @@ class Git(_Caller):
 class UserGit(_Caller):
     """Git in the user's repository with the user's configuration, but without hooks, prompts or maintenance.
 
-    Only for finding out about that repository and for landing in it.
+    Only for finding out about that repository and for landing in it, which the launcher does for a process that may
+    not write there (`rights`).
     """
 
     path: Path
@@ -150,7 +152,15 @@ class UserGit(_Caller):
         self, *args: str, stdin: bytes = b"", timeout_s: float = TIMEOUT_S, env: Mapping[str, str] = NOTHING
     ) -> Finished:
         """See `_Caller.call`."""
+        launcher = rights.launcher()
+        if launcher is not None and launcher.lands(args):
+            return _land_through(launcher, args, self.path, env.get("GIT_REFLOG_ACTION", ""), timeout_s)
         return _call(_USER_CONFIG, args, _user_env() | dict(env), self.path, stdin, timeout_s)
+
+
+def user_git() -> tuple[tuple[str, ...], dict[str, str]]:
+    """Return how `UserGit` starts git: the words before its command, and the environment."""
+    return (git_program(), *_options(_USER_CONFIG)), _user_env()
 
 
 def run_safe(cwd: Path, *args: str, timeout_s: float = TIMEOUT_S) -> bytes:
@@ -171,11 +181,8 @@ def oid(commit: Commit) -> Commit:
 def _call(
     config: tuple[str, ...], args: tuple[str, ...], env: dict[str, str], cwd: Path, stdin: bytes, timeout_s: float
 ) -> Finished:
-    argv = [git_program()]
-    for setting in config:
-        argv += ("-c", setting)
     with subprocess.Popen(
-        [*argv, *args],
+        [git_program(), *_options(config), *args],
         cwd=cwd,
         env=env,
         stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
@@ -192,6 +199,22 @@ def _call(
             _end(child)
             raise
     return Finished(child.returncode, out, err.decode("utf-8", "backslashreplace"))
+
+
+def _land_through(
+    launcher: rights.Launcher, args: tuple[str, ...], folder: Path, reason: str, timeout_s: float
+) -> Finished:
+    try:
+        code, out, err = launcher.git(args, folder, reason, timeout_s)
+    except TimeoutError:
+        raise GitFailed(args, -1, f"no end after {timeout_s:g} s") from None
+    except OSError as error:
+        raise GitFailed(args, 127, f"the launcher refuses: {error}") from error
+    return Finished(code, out, err.decode("utf-8", "backslashreplace"))
+
+
+def _options(config: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(word for setting in config for word in ("-c", setting))
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:

@@ -47,7 +47,7 @@ class Hub:
         crash are moved aside. StateDirError when it borrows objects.
         """
         hub_dir.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with _locked(hub_dir.with_name(hub_dir.name + ".lock")):
+        with lock_file(hub_dir.with_name(hub_dir.name + ".lock")):
             if not (hub_dir / COMPLETE).exists():
                 move_aside(hub_dir)
                 found_hub(hub_dir, repo, target)
@@ -176,7 +176,7 @@ class Hub:
     @contextlib.contextmanager
     def locked(self, what: str) -> Iterator[None]:
         """Hold the hub's lock named `what` against all other processes and threads; freed by the kernel at a crash."""
-        with _locked(self.path / f"ganger-{what}.lock"):
+        with lock_file(self.path / f"ganger-{what}.lock"):
             yield
 
     def recover(self, now_s: float) -> None:
@@ -216,7 +216,8 @@ def _lives(pid: int) -> bool:
 
 
 @contextlib.contextmanager
-def _locked(file: Path) -> Iterator[None]:
+def lock_file(file: Path) -> Iterator[None]:
+    """Hold a file's lock against all other processes and threads; freed by the kernel at a crash."""
     descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -78,6 +78,26 @@ def combine(hub: Hub, tip: Commit, candidates: Sequence[tuple[RunId, Commit, str
     return Combined(commit, tree or hub.tree_of(tip), tuple(merged), conflicts)
 
 
+def first_parent(hub: Hub, commit: Commit) -> Commit:
+    """The commit onto which another was merged, or that it follows."""
+    return Commit(hub.git.text("rev-parse", "--verify", "--end-of-options", f"{oid(commit)}^1").strip())
+
+
+def taken_back(hub: Hub, tip: Commit, commit: Commit, message: str, when_ms: int) -> Commit | tuple[str, ...]:
+    """Take back on `tip` what `commit` brought over its first parent: a commit that follows `tip`, or the conflicts.
+
+    That is a merge of the first parent whose common ancestor is `commit`, whatever the histories say. The same
+    arguments give the same commit.
+    """
+    when_s = when_ms // 1000
+    base = commit_tree(hub.git, hub.tree_of(commit), (), "as it is with the change", when_s)
+    ours = commit_tree(hub.git, hub.tree_of(tip), (base,), "as the target is", when_s)
+    before = hub.tree_of(first_parent(hub, commit))
+    theirs = commit_tree(hub.git, before, (base,), "as it was before the change", when_s)
+    tree = _merged_tree(hub, ours, theirs)
+    return tree if isinstance(tree, tuple) else commit_tree(hub.git, tree, (tip,), message, when_s)
+
+
 def _merged_tree(hub: Hub, tip: Commit, candidate: Commit) -> Commit | tuple[str, ...]:
     """Return the merged tree, or the files that conflict."""
     args = ("merge-tree", "--write-tree", "-z", "--name-only", "--no-messages", oid(tip), oid(candidate))

@@ -6,6 +6,9 @@ import os
 import re
 from pathlib import Path
 
+STANDIN = "standin"
+"""A folder of the state directory: the repository for files that nobody has committed, see `standin`."""
+
 
 def repo_id(common_dir: Path) -> str:
     """Derive the name of a repository's state directory from the real path of its git directory."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,9 +77,14 @@ def carry(hub: Hub, workspace: Path, wanted: Mapping[str, Commit]) -> None:
 
     GitFailed when an object is missing or faulty; WorldFailed when there is more than ganger will copy.
     """
+    carry_all(hub, {workspace: wanted})
+
+
+def carry_all(hub: Hub, wanted: Mapping[Path, Mapping[str, Commit]]) -> None:
+    """Do what `carry` does for several workspaces by one fetch: all of their commits are brought over, or none."""
     with hub.scratch() as scratch:
-        source = _quarantined(hub, workspace, scratch / "carried.git")
-        _fetch(hub, source, wanted)
+        source = _quarantined(hub, wanted, scratch / "carried.git")
+        _fetch(hub, source, {ref: commit for refs in wanted.values() for ref, commit in refs.items()})
 
 
 def carry_each(hub: Hub, workspace: Path, wanted: Mapping[str, Commit]) -> tuple[str, ...]:
@@ -89,7 +94,7 @@ def carry_each(hub: Hub, workspace: Path, wanted: Mapping[str, Commit]) -> tuple
     made then says nothing of the workspace.
     """
     with hub.scratch() as scratch:
-        source = _quarantined(hub, workspace, scratch / "carried.git")
+        source = _quarantined(hub, (workspace,), scratch / "carried.git")
         try:
             _fetch(hub, source, wanted)
             return tuple(wanted)
@@ -117,7 +122,7 @@ def carry_index(
         compared = hub.git.with_index(index, scratch).call("diff-index", "--cached", "--quiet", oid(parent), "--")
         if compared.code != 1:
             return {}
-        source = _quarantined(hub, workspace, scratch / "carried.git")
+        source = _quarantined(hub, (workspace,), scratch / "carried.git")
         empty = scratch / "no-files"
         empty.mkdir()
         tree = _staged_tree(Git(source).with_index(index, empty))
@@ -200,8 +205,8 @@ def _fetch(hub: Hub, source: Path, wanted: Mapping[str, Commit]) -> None:
     hub.fetch(source, [f"+refs/carried/{number}:{ref}" for number, ref in enumerate(wanted)])
 
 
-def _quarantined(hub: Hub, workspace: Path, making: Path) -> Path:
-    """Make a bare repository of ours that holds copies of the workspace's own objects and borrows the hub's."""
+def _quarantined(hub: Hub, workspaces: Iterable[Path], making: Path) -> Path:
+    """Make a bare repository of ours that holds copies of the workspaces' own objects and borrows the hub's."""
     (making / "refs").mkdir(parents=True)
     (making / "objects" / "info").mkdir(parents=True)
     (making / "objects" / "pack").mkdir()
@@ -209,14 +214,15 @@ def _quarantined(hub: Hub, workspace: Path, making: Path) -> Path:
     (making / "HEAD").write_text("ref: refs/carried/0\n")
     (making / "config").write_text(format_config(hub))
     budget = _Budget(BYTES_MAX, FILES_MAX)
-    try:
-        with directory(workspace, (".git", "objects")) as objects:
-            for name in names(objects):
-                if _FAN.fullmatch(name):
-                    _copy_all(objects, name, _LOOSE, making / "objects" / name, hub.objects / name, budget)
-            _copy_all(objects, "pack", _PACK, making / "objects" / "pack", hub.objects / "pack", budget)
-    except OSError as error:
-        blame_it(error)
+    for workspace in workspaces:
+        try:
+            with directory(workspace, (".git", "objects")) as objects:
+                for name in names(objects):
+                    if _FAN.fullmatch(name):
+                        _copy_all(objects, name, _LOOSE, making / "objects" / name, hub.objects / name, budget)
+                _copy_all(objects, "pack", _PACK, making / "objects" / "pack", hub.objects / "pack", budget)
+        except OSError as error:
+            blame_it(error)
     return making
 
 

@@ -6,6 +6,7 @@ looked-at/<run>      what a run had when it was asked whether it can go on
 keep/<run>/…         what was salvaged of a run
 seed/<commit>        uncommitted work of the user's that runs begin with
 seeded/<run>         where a run began that was given such work
+prepared/<run>       an earlier candidate, merged onto where a run begins
 train/<commit>       combined commits under test
 landing              the commit on its way into the user's repository
 """
@@ -48,6 +49,12 @@ def seeded_ref(run: RunId) -> str:
     """Name the ref that holds the commit at which a run began, where that is not its base."""
     assert is_run_id(run), run
     return f"refs/ganger/seeded/{run}"
+
+
+def prepared_ref(run: RunId) -> str:
+    """Name the ref that holds the merge of an earlier candidate with which a run begins."""
+    assert is_run_id(run), run
+    return f"refs/ganger/prepared/{run}"
 
 
 def train_ref(commit: Commit) -> str:

@@ -35,11 +35,13 @@ class Repository:
     """The user's name and e-mail address, or ganger's own where none are configured."""
     files_refs: bool = True
     """Whether refs are files (and not a reftable)."""
+    beside: Path | None = None
+    """Where git runs when the files at `top` are in no commit of the user's: in a repository of ours, see `standin`."""
 
     @property
     def git(self) -> UserGit:
-        """Git in the main work tree, with the user's configuration."""
-        return UserGit(self.top)
+        """Git in the main work tree, or in what stands in for it, with the user's configuration."""
+        return UserGit(self.beside or self.top)
 
 
 def open_repository(start: Path) -> Repository:
@@ -48,18 +50,26 @@ def open_repository(start: Path) -> Repository:
         raise RepositoryError(f"{start} is not a directory", "name a directory inside a git repository")
     git = UserGit(start)
     common_dir = _common_dir(git, start)
-    config = _config(git)
-    if config.get("extensions.partialclone"):
+    if _config(git).get("extensions.partialclone"):
         raise RepositoryError(
             f"{start} is a partial clone: objects are missing that ganger would have to test with",
             "clone the repository again without --filter",
         )
     if not git.run("for-each-ref", "--count=1", "refs/heads"):
-        raise RepositoryError(f"{start} has no commit on any branch", "make a first commit, then try again")
+        raise RepositoryError(
+            f"{start} has no commit on any branch",
+            "make a first commit, then try again; or have the files worked on as they are: run PLAN --seed-dirty",
+        )
+    return described(git, _main_work_tree(git, common_dir), common_dir, repo_id(common_dir))
+
+
+def described(git: UserGit, top: Path, common_dir: Path, name: str, beside: Path | None = None) -> Repository:
+    """Describe a repository by what its configuration says; `git` runs in it."""
+    config = _config(git)
     return Repository(
-        top=_main_work_tree(git, common_dir),
+        top=top,
         common_dir=common_dir,
-        repo_id=repo_id(common_dir),
+        repo_id=name,
         rules=PathRules(
             fold_case=config.get("core.ignorecase") == "true",
             normalize=config.get("core.precomposeunicode") == "true",
@@ -69,6 +79,7 @@ def open_repository(start: Path) -> Repository:
             config.get("user.email") or DEFAULT_IDENTITY[1],
         ),
         files_refs=config.get("extensions.refstorage", "files") == "files",
+        beside=beside,
     )
 
 

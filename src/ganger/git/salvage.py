@@ -178,6 +178,8 @@ def _rebuild(hub: Hub, found: Salvaged, making: Path) -> None:
 def restore_branch(hub: Hub, commit: Commit, branch: str) -> None:
     """Make a new branch of the user's at a salvaged commit; UsageError when it cannot, or exists."""
     repo = hub.repo
+    if repo.beside is not None:
+        raise UsageError(f"nothing is committed in {repo.top}: it can have no branch", "restore it with --into DIR")
     if not is_branch_name(repo, branch):
         raise UsageError(f"{branch!r} cannot be the name of a branch", "name a new branch")
     ref = f"refs/heads/{branch}"

@@ -13,7 +13,7 @@ from ganger.core.ids import Commit, RunId
 from ganger.errors import GitFailed, RepositoryError
 from ganger.git.beneath import copy_file, directory
 from ganger.git.changes import ABSENT_MODE, changed_paths, path_text
-from ganger.git.command import Git, oid
+from ganger.git.command import Git, UserGit, oid
 from ganger.git.hub import Hub
 from ganger.git.quarantine import format_config
 from ganger.git.refs import seed_ref, seeded_ref
@@ -39,18 +39,7 @@ def freeze(hub: Hub) -> Commit | None:
             "commit what is there, or leave --seed-dirty out",
         )
     with hub.scratch() as scratch:
-        store = _store(hub, scratch / "frozen.git")
-        _copy_index(Path(user.text("rev-parse", "--absolute-git-dir")), scratch / "index")
-        env = {"GIT_INDEX_FILE": str(scratch / "index"), "GIT_OBJECT_DIRECTORY": str(store / "objects")}
-        ours = ("-c", "core.splitIndex=false", "-c", "core.untrackedCache=false", "-c", "advice.addEmbeddedRepo=false")
-        try:
-            user.run(*ours, "add", "--all", "--", ":/", env=env, timeout_s=SEED_TIMEOUT_S)
-            tree = Commit(user.run(*ours, "write-tree", env=env).decode("ascii").strip())
-        except GitFailed as failed:
-            raise RepositoryError(
-                f"the uncommitted work in {hub.repo.top} cannot be frozen: {failed.message}",
-                "make those files readable or ignored, or leave --seed-dirty out",
-            ) from failed
+        store, tree = frozen_tree(user, hub.repo.common_dir / "objects", format_config(hub), scratch)
         git = Git(store)
         tree_of_head, time_of_head = git.text("log", "-1", "--no-show-signature", "--format=%T %ct", oid(head)).split()
         if tree == tree_of_head:
@@ -61,15 +50,40 @@ def freeze(hub: Hub) -> Commit | None:
         return commit
 
 
-def _store(hub: Hub, making: Path) -> Path:
+def frozen_tree(user: UserGit, objects: Path | None, config: str, scratch: Path) -> tuple[Path, Commit]:
+    """Write the files of a work tree, as git would commit all of them, to a new bare repository in `scratch`.
+
+    Returns that repository, with this `config`, and the tree in it. `objects` are those of the user's repository, which
+    it borrows, and of which git may set the times anew; None when there are none, and the files lie in a plain
+    directory.
+    """
+    store = _store(objects, config, scratch / "frozen.git")
+    env = {"GIT_INDEX_FILE": str(scratch / "index"), "GIT_OBJECT_DIRECTORY": str(store / "objects")}
+    if objects is None:
+        env |= {"GIT_DIR": str(store), "GIT_WORK_TREE": str(user.path)}
+    else:
+        _copy_index(Path(user.text("rev-parse", "--absolute-git-dir")), scratch / "index")
+    ours = ("-c", "core.splitIndex=false", "-c", "core.untrackedCache=false", "-c", "advice.addEmbeddedRepo=false")
+    try:
+        user.run(*ours, "add", "--all", "--", ":/", env=env, timeout_s=SEED_TIMEOUT_S)
+        return store, Commit(user.run(*ours, "write-tree", env=env).decode("ascii").strip())
+    except GitFailed as failed:
+        raise RepositoryError(
+            f"the uncommitted work in {user.path} cannot be frozen: {failed.message}",
+            "make those files readable or ignored, or leave --seed-dirty out",
+        ) from failed
+
+
+def _store(objects: Path | None, config: str, making: Path) -> Path:
     """Make a bare repository of ours that borrows the user's objects; what is written goes into it alone."""
     for name in ("refs", "objects/info", "objects/pack"):
         (making / name).mkdir(parents=True)
-    if "\n" in str(hub.repo.common_dir):
-        raise RepositoryError(f"a line break in the path of the repository: {str(hub.repo.common_dir)!r}", "rename it")
-    (making / "objects/info/alternates").write_bytes(os.fsencode(hub.repo.common_dir / "objects") + b"\n")
+    if objects is not None:
+        if "\n" in str(objects):
+            raise RepositoryError(f"a line break in the path of the repository: {str(objects)!r}", "rename it")
+        (making / "objects/info/alternates").write_bytes(os.fsencode(objects) + b"\n")
     (making / "HEAD").write_text("ref: refs/frozen\n")
-    (making / "config").write_text(format_config(hub))
+    (making / "config").write_text(config)
     return making
 
 
@@ -90,7 +104,7 @@ def baseline(hub: Hub, run: RunId, base: Commit, seed: Commit) -> Commit:
     """
     tree, conflicts = merged(hub, parent_of(hub, seed), base, seed)
     if conflicts:
-        tree = edit_tree(hub, tree, _as_in(hub, base, tree, conflicts))
+        tree = edit_tree(hub, tree, as_in(hub, base, tree, conflicts))
     when_s = int(hub.git.text("log", "-1", "--no-show-signature", "--format=%ct", oid(seed)))
     left = "".join(f"\nLeft-Out: {ascii(path_text(raw))[1:-1]} (conflicts with the target)" for raw in conflicts)
     commit = commit_tree(hub.git, tree, (base,), _MESSAGE.format(whose="a person") + left, when_s)
@@ -105,7 +119,7 @@ def parent_of(hub: Hub, commit: Commit) -> Commit:
     return found
 
 
-def _as_in(hub: Hub, base: Commit, tree: Commit, paths: tuple[bytes, ...]) -> Edits:
+def as_in(hub: Hub, base: Commit, tree: Commit, paths: tuple[bytes, ...]) -> Edits:
     """Say what `tree` lacks to have some paths, and whatever a conflict made beside them, as `base` has them."""
     wanted = set(paths)
     return {

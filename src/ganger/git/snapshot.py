@@ -66,6 +66,19 @@ def snapshot(
         return _commit(git, parent, message, found.left_out, when_s)
 
 
+def tree_now(hub: Hub, path: Path, parent: Commit, scratch: Path) -> Commit | None:
+    """Return the tree that `snapshot` would commit, where `scratch/index` is an index of `parent` already.
+
+    None when nothing differs. What that index knows of the workspace's files spares git reading them.
+    """
+    stage, found = _gathered(hub, scratch, path, parent, whole=False)
+    if not found.staged and not found.removed:
+        return None
+    git = hub.git.with_index(scratch / "index", stage)
+    _update(git, scratch, stage, found, len(parent))
+    return Commit(git.text("write-tree"))
+
+
 def _gathered(hub: Hub, scratch: Path, path: Path, parent: Commit, whole: bool) -> tuple[Path, _Found]:
     """Copy what differs from the parent into a new stage; returns the stage, and what was found."""
     stage = Path(tempfile.mkdtemp(prefix="stage-", dir=scratch))

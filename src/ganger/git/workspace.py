@@ -16,6 +16,7 @@ from ganger.core.ids import Commit, RunId, is_run_id
 from ganger.errors import GitFailed, WorldFailed
 from ganger.git import trash
 from ganger.git.beneath import directory, open_up
+from ganger.git.combining import lay_over
 from ganger.git.command import Git, oid
 from ganger.git.hub import Hub
 from ganger.git.quarantine import all_refs, carry, carry_each, carry_index, workspace_ref
@@ -24,6 +25,8 @@ from ganger.git.snapshot import snapshot
 
 __all__ = ["branch_of", "create", "exists", "fetch_candidate", "is_readable", "keep", "ref_files", "snapshot", "tip"]
 
+_WRITERS = 2
+"""Processes that write the files of a new workspace, if there are at least a hundred."""
 _CONFIG = """\
 [core]
 \trepositoryformatversion = {version}
@@ -48,19 +51,32 @@ _CONFIG = """\
 {extensions}"""
 
 
-def create(hub: Hub, path: Path, run: RunId, base: Commit) -> None:
+def create(hub: Hub, path: Path, run: RunId, base: Commit, files: Commit | None = None) -> None:
     """Make the workspace of a run at `path`, its branch checked out at `base`.
 
-    It appears at `path` complete or not at all. WorldFailed when something is there already.
+    With `files`, a commit, they lie there as changes of `base` that are not committed. It appears at `path` complete
+    or not at all. WorldFailed when something is there already.
     """
     if exists(path):
         raise WorldFailed(f"there is already something at {path}", "salvage it and move it to the trash first")
+    _create(hub, path, base, run, f"refs/heads/{branch_of(run)}", files)
+
+
+def create_to_read(hub: Hub, path: Path, base: Commit) -> None:
+    """Make a checkout of a commit for several runs that write nothing: as a workspace, but on no branch."""
+    _create(hub, path, base, "", "")
+
+
+def _create(hub: Hub, path: Path, base: Commit, run: str, branch: str, files: Commit | None = None) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     _drop_half_made(path)
     making = Path(tempfile.mkdtemp(prefix=_half_made_prefix(path), dir=path.parent))
     git_dir = making / ".git"
-    _write_git_dir(hub, git_dir, run, base)
-    Git(git_dir, making).run("read-tree", "-m", "-u", oid(base))
+    _write_git_dir(hub, git_dir, base, run or "reader", branch)
+    # Writing the files takes most of the time, and one process cannot keep even one disk busy.
+    Git(git_dir, making).run("-c", f"checkout.workers={_WRITERS}", "read-tree", "-m", "-u", oid(base))
+    if files is not None:
+        lay_over(hub, making, base, files)
     making.rename(path)
 
 
@@ -204,8 +220,11 @@ def _verify(hub: Hub, run: RunId, kept: Mapping[str, Commit]) -> None:
         hub.git.run("rev-list", "--objects", "--quiet", *(oid(commit) for commit in kept.values()), "--not", TARGET)
 
 
-def _write_git_dir(hub: Hub, git_dir: Path, run: RunId, base: Commit) -> None:
-    """Write the git directory as `git init` would, by hand: it saves three children a workspace."""
+def _write_git_dir(hub: Hub, git_dir: Path, base: Commit, who: str, branch: str) -> None:
+    """Write the git directory as `git init` would, by hand: it saves three children a workspace.
+
+    `who` is the name that its commits bear; without a `branch` HEAD is the commit itself.
+    """
     for name in ("objects/info", "objects/pack", "refs/heads/ganger", "refs/tags", "hooks", "info"):
         (git_dir / name).mkdir(parents=True)
     if "\n" in str(hub.objects):
@@ -213,15 +232,16 @@ def _write_git_dir(hub: Hub, git_dir: Path, run: RunId, base: Commit) -> None:
     sha256 = len(oid(base)) == 64
     config = _CONFIG.format(
         version=1 if sha256 else 0,
-        run=run,
+        run=who,
         ignorecase=str(hub.repo.rules.fold_case).lower(),
         precompose=str(hub.repo.rules.normalize).lower(),
         extensions="[extensions]\n\tobjectFormat = sha256\n" if sha256 else "",
     )
     (git_dir / "objects/info/alternates").write_bytes(os.fsencode(hub.objects) + b"\n")
     (git_dir / "config").write_text(config)
-    (git_dir / "refs/heads" / branch_of(run)).write_text(f"{base}\n")
-    (git_dir / "HEAD").write_text(f"ref: refs/heads/{branch_of(run)}\n")
+    if branch:
+        (git_dir / branch).write_text(f"{base}\n")
+    (git_dir / "HEAD").write_text(f"ref: {branch}\n" if branch else f"{base}\n")
 
 
 def _half_made_prefix(path: Path) -> str:

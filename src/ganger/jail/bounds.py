@@ -48,9 +48,18 @@ class Bounds(Struct, frozen=True):
             writable=(*tree, *places, *self.writable),
             readable=(*((workspace,) if special.read_only else ()), own, objects, *self.readable),
             frozen=() if special.read_only else tuple(workspace / name for name in FROZEN),
-            network=special.network or self.network,
+            network=self.network_of(kind),
             limits=_over(self.limits, special.limits),
         )
+
+    @property
+    def uses_gateway(self) -> bool:
+        """Whether any worker is to reach the gateway only."""
+        return Network.gateway in (self.network, *(kind.network for kind in self.kinds.values()))
+
+    def network_of(self, kind: str) -> Network:
+        """How far a worker of a kind reaches."""
+        return self.kinds.get(kind, OfKind()).network or self.network
 
     def of_check(self, writable: tuple[Path, ...], readable: tuple[Path, ...] = ()) -> Reach:
         """What a check may reach: its tree, home and temporary files, and what of ganger's it reads."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -28,6 +29,14 @@ class Mechanism(StrEnum):
     landlock = "landlock"
     none = "none"
     """Nothing; only with `tier_min = "T0"`."""
+
+
+def look() -> None:
+    """Try all there is, once: whoever has given up rights (`rights`) can no longer try, and is told what was found."""
+    program = bubblewrap.found()
+    if program and not probe_bubblewrap(program):
+        version_of(program)
+    _can_seal()
 
 
 def choose(mechanism: Mechanism, tier_min: str, tools: Iterable[Path]) -> Jail:
@@ -57,7 +66,7 @@ def _tried(mechanism: Mechanism, tools: tuple[Path, ...], why: list[str]) -> Ite
     if mechanism in (Mechanism.auto, Mechanism.landlock):
         fault = _fault_of_landlock(abi)
         if not fault:
-            yield "Landlock", Landlock(tools, abi, kernel.can_seal())
+            yield "Landlock", Landlock(tools, abi, _can_seal())
         else:
             why.append(fault)
     if mechanism in (Mechanism.auto, Mechanism.none):
@@ -77,14 +86,21 @@ def tools_for(search_path: str, closed: Iterable[Path]) -> tuple[Path, ...]:
     return system.tools(os.pathsep.join((beside, search_path)), (*closed, Path.home()))
 
 
+@functools.cache
+def _can_seal() -> bool:
+    return kernel.can_seal()
+
+
+@functools.cache
 def probe_bubblewrap(program: str) -> str:
-    """Run it once as it would be used; why that does not work, or empty."""
+    """Run it once in a process as it would be used; why that does not work, or empty."""
     code, printed = _ask(program, *Bubblewrap(program, "", (), 0).confine(("/bin/true",), _PROBE).argv[1:])
     if code == 0:
         return ""
     return f"{program} does not work here: {(printed.strip().splitlines() or ['exit status ' + str(code)])[-1]}"
 
 
+@functools.cache
 def version_of(program: str) -> str:
     """What it says it is, as `bubblewrap 0.8.0`."""
     return _ask(program, "--version")[1].strip() or "bubblewrap"

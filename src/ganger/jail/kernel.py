@@ -28,7 +28,7 @@ LINUX = sys.platform.startswith("linux")
 CREATE_RULESET, ADD_RULE, RESTRICT_SELF, MOUNT_SETATTR = 444, 445, 446, 442
 """Numbers of system calls, the same on every architecture since they are newer than the common table."""
 RULESET_VERSION = 1
-RULE_PATH_BENEATH = 1
+RULE_PATH_BENEATH, RULE_NET_PORT, CONNECT_TCP = 1, 2, 2
 PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 38, 22, 2
 PR_CAPBSET_DROP, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, CAPABILITIES = 24, 47, 4, 64
 CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWNET = 0x20000, 0x8000000, 0x10000000, 0x40000000
@@ -71,9 +71,9 @@ def become(wall: dict[str, Any]) -> None:
         give_up_power()
     ruling = wall.get("ruling")
     if ruling or wall.get("filter"):
-        _check(LIBC.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")
+        take_no_privileges()
     if ruling:
-        restrict(ruling["files"], ruling["ports"], ruling["scopes"], ruling["rules"])
+        restrict(ruling["files"], ruling["ports"], ruling["scopes"], ruling["rules"], ruling.get("port", 0))
     if wall.get("filter") and not wall.get("bwrap"):
         refuse_calls(bytes.fromhex(wall["filter"]))
 
@@ -93,6 +93,11 @@ def give_up_power() -> None:
         LIBC.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)
 
 
+def take_no_privileges() -> None:
+    """See to it that no program started from here on gains rights by being executed, as the kernel wants it first."""
+    _check(LIBC.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")
+
+
 def rlimits(limits: Any) -> dict[str, int]:
     """Name the resource limits that hold what `port.Limits` asks for."""
     asked = (
@@ -105,8 +110,10 @@ def rlimits(limits: Any) -> dict[str, int]:
     return {name: number * unit for name, number, unit in asked if number is not None}
 
 
-def restrict(files: int, ports: int, scopes: int, rules: list[tuple[str, int]]) -> None:
+def restrict(files: int, ports: int, scopes: int, rules: list[tuple[str, int]], port: int = 0) -> None:
     """Give up all rights of `files` (access to files), `ports` (TCP) and `scopes`, but for those of the rules.
+
+    `port` may be connected to all the same.
 
     A rule for a path that is not there is left out: nothing is there to be used.
     """
@@ -124,6 +131,9 @@ def restrict(files: int, ports: int, scopes: int, rules: list[tuple[str, int]]) 
         beneath = struct.pack("=Qi", rights, place)
         _check(LIBC.syscall(ADD_RULE, ruleset, RULE_PATH_BENEATH, beneath, ctypes.c_uint32(0)), f"Landlock on {path}")
         os.close(place)
+    if port and abi >= 4:
+        to_port = struct.pack("=QQ", CONNECT_TCP, port)
+        _check(LIBC.syscall(ADD_RULE, ruleset, RULE_NET_PORT, to_port, ctypes.c_uint32(0)), "Landlock on a port")
     _check(LIBC.syscall(RESTRICT_SELF, ruleset, ctypes.c_uint32(0)), "Landlock")
     os.close(ruleset)
 
@@ -137,12 +147,7 @@ def refuse_calls(program: bytes) -> None:
 
 def seal(writable: Sequence[str], frozen: Sequence[str], own_network: bool) -> None:
     """Move into namespaces of its own in which all is mounted read-only but `writable`, without `frozen` below it."""
-    uid, gid = os.getuid(), os.getgid()
-    flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWIPC | (CLONE_NEWNET if own_network else 0)
-    _check(LIBC.unshare(flags), "unshare")
-    for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
-        with open(f"/proc/self/{name}", "w") as file:
-            file.write(text)
+    _move(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWIPC | (CLONE_NEWNET if own_network else 0))
     if own_network:
         _raise_loopback()
     _check(LIBC.mount(None, b"/", None, MS_REC | MS_PRIVATE, None), "mount")
@@ -157,6 +162,25 @@ def seal(writable: Sequence[str], frozen: Sequence[str], own_network: bool) -> N
         _set_mount(place, MOUNT_ATTR_RDONLY, 0)
     # The working directory still refers to what lay below the new mount.
     os.chdir(os.getcwd())
+
+
+def listen_apart(port: int) -> int:
+    """Move into a network of its own and listen there, at that port of its loopback; the descriptor."""
+    import socket
+
+    _move(CLONE_NEWUSER | CLONE_NEWNET)
+    _raise_loopback()
+    with socket.create_server(("127.0.0.1", port), backlog=64) as listener:
+        return listener.detach()
+
+
+def _move(flags: int) -> None:
+    """Move into new namespaces, one of users among them, in which this user is who it is outside."""
+    uid, gid = os.getuid(), os.getgid()
+    _check(LIBC.unshare(flags), "unshare")
+    for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
+        with open(f"/proc/self/{name}", "w") as file:
+            file.write(text)
 
 
 def _set_mount(path: bytes, to_set: int, to_clear: int) -> None:

@@ -38,14 +38,16 @@ class Landlock:
 
     def confine(self, argv: Sequence[str], reach: Reach) -> Confined:
         """Put a program behind a wall."""
-        shut = reach.network is Network.none
+        shut = reach.network is not Network.open
         own_network = shut and self._seals
-        families = frozenset(_SHARED) if own_network or not shut else frozenset[int]()
+        by_port = reach.way.port if reach.way is not None and not own_network else 0
+        families = frozenset(_SHARED) if own_network or by_port or not shut else frozenset[int]()
         files = _ALL[5 if self._abi >= 5 else 3]
         wall = Wall(
             ruling=Ruling(
                 files=files,
                 ports=TCP if shut and not own_network else 0,
+                port=by_port,
                 scopes=0b11,
                 rules=tuple(self._rules(reach, files)),
             ),
@@ -53,7 +55,8 @@ class Landlock:
             limits=kernel.rlimits(reach.limits),
             sealed=tuple(map(str, reach.writable)) if self._seals else None,
             frozen=tuple(map(str, reach.frozen)),
-            own_network=own_network,
+            own_network=own_network and reach.way is None,
+            way=reach.way if own_network else None,
             powerless=True,
         )
         return Confined(tuple(argv), wall)

@@ -19,6 +19,8 @@ class Network(StrEnum):
 
     none = "none"
     """Nowhere; its own loopback works where the mechanism has one."""
+    gateway = "gateway"
+    """Only to the gateway, at one port of a loopback of its own; without a `Way` there, nowhere."""
     open = "open"
     """Wherever the person who runs ganger reaches, the machine's own services on loopback included."""
 
@@ -38,6 +40,17 @@ class Limits(Struct, frozen=True, omit_defaults=True):
     """Size of each file that is written."""
 
 
+class Way(Struct, frozen=True):
+    """How a program behind a wall comes to the gateway: what it connects to is handed over from outside."""
+
+    port: int
+    """Of loopback; the gateway listens there itself for programs without a network of their own."""
+    socket: str
+    """Path of the Unix socket at which the gateway takes connections."""
+    hello: str
+    """What it is told of each: whose it is."""
+
+
 class Reach(Struct, frozen=True):
     """What one program may reach, besides the system's programs and the tools that every jail shows."""
 
@@ -48,6 +61,8 @@ class Reach(Struct, frozen=True):
     frozen: tuple[Path, ...] = ()
     """Places below a writable one that stay as they are."""
     network: Network = Network.open
+    way: Way | None = None
+    """Only with `Network.gateway`."""
     limits: Limits = Limits()
 
 
@@ -56,6 +71,8 @@ class Ruling(Struct, frozen=True):
 
     files: int = 0
     ports: int = 0
+    port: int = 0
+    """The only one that TCP may connect to all the same; 0: none."""
     scopes: int = 0
     rules: tuple[tuple[str, int], ...] = ()
     """Paths, each with the rights that it and everything below it have."""
@@ -74,6 +91,8 @@ class Wall(Struct, frozen=True, omit_defaults=True):
     frozen: tuple[str, ...] = ()
     """Below those, read-only all the same."""
     own_network: bool = False
+    way: Way | None = None
+    """In a network of its own, with the way to the gateway from there."""
     powerless: bool = False
     """All capabilities are given up, those of root too."""
     bwrap: bool = False

@@ -42,6 +42,7 @@ FREEZE_SCANS_MAX = 8
 PEELS_MAX = 64
 DRAIN_MAX_S = 1.0
 CHUNK = 1 << 18
+GATEWAY_S = 1.0
 NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 LIBC = kernel.LIBC
 SIGNALLED = 128
@@ -98,6 +99,7 @@ class Reaper:
         self.cpu_s = 0.0
         self.rss_max = 0
         self.wakeup = -1
+        self.way = Way(self.wall["way"]) if self.wall.get("way") else None
 
     def start(self) -> bool:
         """Start the program; False, with `fault` set, when the kernel will not execute it."""
@@ -109,6 +111,8 @@ class Reaper:
         if self.child == 0:
             self._become_program(shim, fault_write, door)
         os.close(fault_write)
+        if self.way is not None:
+            self.way.take()
         if door is not None:
             self.first = door.open(self.wall.get("limits", {}))
         self.fault = _read_all(fault_read).decode(errors="replace")
@@ -127,6 +131,8 @@ class Reaper:
             _reset_signals()
             os.umask(self.umask)
             os.chdir(self.cwd)
+            if self.way is not None:
+                self.way.give()
             argv = self.argv if door is None else door.hand_over(self.argv, self.wall.get("filter", ""))
             kernel.become(self.wall)
             os.execve(self.program, argv, self.env)  # noqa: S606 - that is the purpose
@@ -140,12 +146,16 @@ class Reaper:
         poller = select.poll()
         poller.register(self.wakeup, select.POLLIN)
         poller.register(self.output.reader, select.POLLIN)
+        if self.way is not None and self.way.listener >= 0:
+            poller.register(self.way.listener, select.POLLIN)
         while not self.is_over():
             until = min(self.deadline, self.kill_at)
             wait_ms = None if until == float("inf") else max(0, int((until - time.monotonic()) * 1000) + 1)
             for fd, _ in poller.poll(wait_ms):
                 if fd == self.wakeup:
                     self._on_signals(os.read(self.wakeup, 512))
+                elif self.way is not None and fd == self.way.listener:
+                    self.way.pass_on()
                 elif not self.output.pump():
                     poller.unregister(fd)
             if time.monotonic() >= self.deadline:
@@ -340,6 +350,56 @@ class Door:
         os.close(self.told)
         os.close(self.go)
         return first
+
+
+class Way:
+    """How a program in a network of its own comes to the gateway: what it connects to is ours, and is handed over."""
+
+    def __init__(self, way: dict[str, Any]) -> None:
+        import socket
+
+        self._socket = socket
+        self.port: int = way["port"]
+        self.path: str = way["socket"]
+        self.hello: str = way["hello"]
+        self._mine, self._its = socket.socketpair()
+        self.listener = -1
+
+    def give(self) -> None:
+        """In the child: move into a network of its own and hand over what listens there."""
+        self._mine.close()
+        listener = kernel.listen_apart(self.port)
+        self._socket.send_fds(self._its, [b"1"], [listener])
+        os.close(listener)
+        self._its.close()
+
+    def take(self) -> None:
+        """Take what listens in there; nothing when the child has failed, which says why itself."""
+        self._its.close()
+        _, fds, _, _ = self._socket.recv_fds(self._mine, 1, 1)
+        self._mine.close()
+        if fds:
+            (self.listener,) = fds
+            os.set_blocking(self.listener, False)
+
+    def pass_on(self) -> None:
+        """Hand one connection to the gateway, with word of whose it is; it is cut when there is no gateway."""
+        near = -1
+        try:
+            with self._socket.socket(fileno=os.dup(self.listener)) as listener:
+                connection, _ = listener.accept()
+            with connection, self._socket.socket(self._socket.AF_UNIX, self._socket.SOCK_STREAM) as gateway:
+                gateway.settimeout(GATEWAY_S)
+                # The kernel allows 107 bytes for the whole path.
+                folder, _, name = self.path.rpartition("/")
+                near = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+                gateway.connect(f"/proc/self/fd/{near}/{name}")
+                self._socket.send_fds(gateway, [self.hello.encode()], [connection.fileno()])
+        except OSError:
+            return
+        finally:
+            if near >= 0:
+                os.close(near)
 
 
 class Output:

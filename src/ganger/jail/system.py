@@ -5,9 +5,13 @@ It is a list of what is let in, not of what is kept out: a home, its keys and it
 
 from __future__ import annotations
 
+import hashlib
 import os
+import shutil
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store")
@@ -20,6 +24,8 @@ ETC = (
     *("ssl/openssl.cnf", "terminfo", "timezone", "xattr.conf"),
 )
 """Files and folders of /etc that programs need; none of them holds a secret."""
+LIVE = ("hosts", "resolv.conf")
+"""Those that change while a machine runs: how the network is reached."""
 _PARTS = ("bin", "sbin", "shims", "lib", "lib32", "lib64", "libexec", "include", "plugins", "versions", "toolchains")
 _FILES = ("pyvenv.cfg", "version", "settings.toml")
 """What of a tool's own folder is shown; `share` and the rest of a home's `.local` are not."""
@@ -61,6 +67,45 @@ def is_system(path: Path) -> bool:
 def etc() -> tuple[Path, ...]:
     """List what is shown of /etc, as far as it is there."""
     return tuple(place for name in ETC if _is_there(place := Path("/etc", name)))
+
+
+def copy_etc(into: Path) -> Path:
+    """Copy what is shown of /etc into a folder of its own below `into`, unless that is there already; the folder.
+
+    One mount then shows all of it, where each file would take one: most of what a jail costs to start. Its name tells
+    what /etc was like; LIVE is shown as it is at every start. OSError when the copy cannot be written.
+    """
+    found = into / _like_now()
+    if found.exists():
+        return found
+    into.mkdir(mode=0o700, exist_ok=True)
+    making = Path(tempfile.mkdtemp(prefix=".making-", dir=into))
+    for place in etc():
+        copy = making / place.relative_to("/etc")
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        # What this user cannot read is not shown either.
+        with suppress(PermissionError, shutil.Error):
+            if place.is_dir():
+                shutil.copytree(place, copy, symlinks=True)
+            else:
+                shutil.copy2(place, copy)
+    making.chmod(0o755)
+    with suppress(OSError):
+        making.rename(found)
+    return found
+
+
+def _like_now() -> str:
+    """What is shown of /etc, in the digits of a digest: names, sizes, times, and where links lead."""
+    digest = hashlib.sha256()
+    for place in etc():
+        for path in (place, *(sorted(place.rglob("*")) if place.is_dir() else ())):
+            about = path.lstat()
+            link = path.readlink() if path.is_symlink() else ""
+            digest.update(
+                f"{path} {about.st_mode} {about.st_size} {about.st_mtime_ns} {link}\n".encode(errors="replace")
+            )
+    return digest.hexdigest()[:16]
 
 
 def _is_there(path: Path) -> bool:

@@ -62,6 +62,7 @@ def _schedule_fired(db: apsw.Connection, entry: ev.Entry, event: ev.ScheduleFire
 
 
 def _schedule_dropped(db: apsw.Connection, entry: ev.Entry, event: ev.ScheduleDropped) -> None:
+    db.execute("DELETE FROM schedules WHERE name=? AND next_ms=0", (event.name,))
     db.execute("UPDATE schedules SET dropped_ms=? WHERE name=?", (entry.at_ms, event.name))
 
 

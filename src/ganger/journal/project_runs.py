@@ -8,7 +8,7 @@ from typing import Any
 import apsw
 
 from ganger.core import events as ev
-from ganger.core.model import EndKind
+from ganger.core.model import CI_CLOSES, EndKind
 from ganger.journal.project_plans import text
 
 
@@ -97,6 +97,34 @@ def _note_added(db: apsw.Connection, entry: ev.Entry, event: ev.NoteAdded) -> No
     db.execute("UPDATE runs SET note=? WHERE id=?", (event.text, event.run))
 
 
+def _message_sent(db: apsw.Connection, entry: ev.Entry, event: ev.MessageSent) -> None:
+    db.execute(
+        "INSERT INTO messages (seq,at_ms,run,text,due,by,landing) VALUES (?,?,?,?,?,?,?)",
+        (entry.seq, entry.at_ms, event.run, event.text, event.when.value, event.by, event.landing),
+    )
+
+
+def _messages_delivered(db: apsw.Connection, entry: ev.Entry, event: ev.MessagesDelivered) -> None:
+    db.executemany(
+        "UPDATE messages SET state='delivered', turn=?, at_work=?, delivered_ms=? WHERE seq=?",
+        [(event.turn, event.at_work, entry.at_ms, seq) for seq in event.messages],
+    )
+
+
+def _messages_read(db: apsw.Connection, entry: ev.Entry, event: ev.MessagesRead) -> None:
+    db.executemany(
+        "UPDATE messages SET state='read', read_ms=? WHERE seq=?", [(entry.at_ms, seq) for seq in event.messages]
+    )
+
+
+def _close_messages(db: apsw.Connection, entry: ev.Entry, run: str) -> None:
+    """What a run has not read when it ends, it never will."""
+    db.execute(
+        "UPDATE messages SET state='undeliverable', ended_ms=? WHERE run=? AND state IN ('queued','delivered')",
+        (entry.at_ms, run),
+    )
+
+
 def _todos_set(db: apsw.Connection, entry: ev.Entry, event: ev.TodosSet) -> None:
     db.execute("UPDATE runs SET todos=? WHERE id=?", (text(event.todos), event.run))
 
@@ -143,12 +171,57 @@ def _verdict_given(db: apsw.Connection, entry: ev.Entry, event: ev.VerdictGiven)
 
 def _train_tested(db: apsw.Connection, entry: ev.Entry, event: ev.TrainTested) -> None:
     db.execute(
-        "INSERT INTO trains (seq,at_ms,runs,old,new,tree,passed,checks,conflicts,took_ms) VALUES (?,?,?,?,?,?,?,?,?,?)",
+        "INSERT INTO trains (seq,at_ms,runs,old,new,tree,passed,checks,conflicts,took_ms,waits)"
+        " VALUES (?,?,?,?,?,?,?,?,?,?,?)",
         (
             *(entry.seq, entry.at_ms, text(event.runs), event.old, event.commit, event.tree, event.passed),
-            *(text(event.checks), text(event.conflicts), event.took_ms),
+            *(text(event.checks), text(event.conflicts), event.took_ms, text(event.waits)),
         ),
     )
+
+
+def _undo_requested(db: apsw.Connection, entry: ev.Entry, event: ev.UndoRequested) -> None:
+    db.execute(
+        "INSERT INTO undos (seq,at_ms,undone,item,run,by,why,back) VALUES (?,?,?,?,?,?,?,?)",
+        (entry.seq, entry.at_ms, event.commit, event.item, event.run, event.by, event.why, event.back),
+    )
+
+
+def _undo_tested(db: apsw.Connection, entry: ev.Entry, event: ev.UndoTested) -> None:
+    """Note why it does not land; one that was worked out was tested as a batch without candidates is."""
+    db.execute(
+        "UPDATE undos SET state=?, reason=? WHERE undone=? AND ended_ms=0",
+        ("landing" if event.passed else "stuck", event.reason, event.commit),
+    )
+    if event.new:
+        db.execute(
+            "INSERT INTO trains (seq,at_ms,runs,old,new,tree,passed,checks,conflicts,took_ms)"
+            " VALUES (?,?,'[]',?,?,?,?,?,'[]',?)",
+            (
+                *(entry.seq, entry.at_ms, event.old, event.new, event.tree, event.passed),
+                *(text(event.checks), event.took_ms),
+            ),
+        )
+
+
+def _undo_dropped(db: apsw.Connection, entry: ev.Entry, event: ev.UndoDropped) -> None:
+    db.execute(
+        "UPDATE undos SET state='dropped', ended_ms=? WHERE undone=? AND ended_ms=0", (entry.at_ms, event.commit)
+    )
+
+
+def _landing_undone(db: apsw.Connection, entry: ev.Entry, event: ev.LandingUndone) -> None:
+    db.execute(
+        "UPDATE undos SET state='landed', reason='', landed=?, ended_ms=? WHERE undone=? AND ended_ms=0",
+        (event.new, entry.at_ms, event.commit),
+    )
+    db.execute("UPDATE trains SET landed_ms=? WHERE new=? AND landed_ms=0", (entry.at_ms, event.new))
+    gone = f"undone by {event.by} as {event.new[:12]}" + (f": {event.why}" if event.why else "")
+    db.execute(
+        "UPDATE runs SET status=?, landed=?, reason=? WHERE id=?",
+        (*(("landed", event.new, "") if event.back else ("undone", "", gone)), event.run),
+    )
+    _close_landing_questions(db, entry, event.new, EndKind.landed.value)
 
 
 def _landing_abandoned(db: apsw.Connection, entry: ev.Entry, event: ev.LandingAbandoned) -> None:
@@ -168,8 +241,35 @@ def _run_landed(db: apsw.Connection, entry: ev.Entry, event: ev.RunLanded) -> No
         "UPDATE runs SET status='landed', ending='landed', landed=?, ended_ms=?, ended_seq=? WHERE id=?",
         (event.commit, entry.at_ms, entry.seq, event.run),
     )
+    _close_messages(db, entry, event.run)
     db.execute("UPDATE trains SET landed_ms=? WHERE new=? AND landed_ms=0", (entry.at_ms, event.commit))
     _close_landing_questions(db, entry, event.commit, EndKind.landed.value)
+    if event.awaits_ci:
+        db.execute(
+            "INSERT INTO ci (landed,since_ms,holds,seq) VALUES (?,?,?,?) ON CONFLICT (landed) DO NOTHING",
+            (event.commit, entry.at_ms, event.holds, entry.seq),
+        )
+
+
+def _ci_said(db: apsw.Connection, entry: ev.Entry, event: ev.CiSaid) -> None:
+    closed_ms = entry.at_ms if event.state in CI_CLOSES else 0
+    db.execute(
+        "UPDATE ci SET state=?, text=?, place=?, asked_ms=?, asks=asks+1, again_ms=?, closed_ms=?, seq=?"
+        " WHERE landed=?",
+        (
+            *(event.state.value, event.text, event.where, entry.at_ms, event.again_ms, closed_ms),
+            *(entry.seq, event.commit),
+        ),
+    )
+
+
+def _ci_waived(db: apsw.Connection, entry: ev.Entry, event: ev.CiWaived) -> None:
+    closed = (entry.at_ms, event.by, entry.seq, event.commit)
+    db.execute("UPDATE ci SET closed_ms=?, by=?, seq=? WHERE landed=?", closed)
+
+
+def _target_read(db: apsw.Connection, entry: ev.Entry, event: ev.TargetRead) -> None:
+    db.execute("INSERT INTO readings VALUES (?,?,?,?)", (entry.seq, entry.at_ms, event.tip, text(event.missing)))
 
 
 def _run_ended(db: apsw.Connection, entry: ev.Entry, event: ev.RunEnded) -> None:
@@ -180,6 +280,7 @@ def _run_ended(db: apsw.Connection, entry: ev.Entry, event: ev.RunEnded) -> None
             *(text(event.kept), event.run),
         ),
     )
+    _close_messages(db, entry, event.run)
     db.execute(
         "UPDATE questions SET state='withdrawn', choice=?, closed_ms=? WHERE state='open' AND run=?",
         (event.reason, entry.at_ms, event.run),
@@ -199,6 +300,9 @@ PROJECT: dict[type, Callable[[apsw.Connection, ev.Entry, Any], None]] = {
     ev.RunPruned: _run_pruned,
     ev.RunReported: _run_reported,
     ev.NoteAdded: _note_added,
+    ev.MessageSent: _message_sent,
+    ev.MessagesDelivered: _messages_delivered,
+    ev.MessagesRead: _messages_read,
     ev.TodosSet: _todos_set,
     ev.QuestionAsked: _question_asked,
     ev.QuestionAnswered: _question_answered,
@@ -208,5 +312,12 @@ PROJECT: dict[type, Callable[[apsw.Connection, ev.Entry, Any], None]] = {
     ev.TrainTested: _train_tested,
     ev.LandingAbandoned: _landing_abandoned,
     ev.RunLanded: _run_landed,
+    ev.CiSaid: _ci_said,
+    ev.CiWaived: _ci_waived,
+    ev.TargetRead: _target_read,
+    ev.UndoRequested: _undo_requested,
+    ev.UndoTested: _undo_tested,
+    ev.UndoDropped: _undo_dropped,
+    ev.LandingUndone: _landing_undone,
     ev.RunEnded: _run_ended,
 }

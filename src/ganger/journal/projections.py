@@ -17,6 +17,8 @@ from ganger.journal import project_fleet, project_plans, project_runs
 
 FAR_FUTURE_MS = 1 << 62
 """Item statuses are stored as they are when no wait is left; readers look at `cool_until_ms` themselves."""
+MENTIONED_MAX = 64
+"""Commits by which an entry about many can be found."""
 _PROJECT = project_plans.PROJECT | project_runs.PROJECT | project_fleet.PROJECT
 
 
@@ -29,6 +31,10 @@ def subject_of(event: ev.Event) -> str:
         case ev.ItemAdded() | ev.ItemRevised():
             return event.spec.id
         case ev.ItemWithdrawn() | ev.ItemWaited() | ev.ItemRetried():
+            return event.item
+        case ev.BaseMade():
+            return event.item
+        case ev.UndoRequested() | ev.UndoTested() | ev.UndoDropped() | ev.LandingUndone():
             return event.item
         case ev.QuestionAsked():
             return event.question.run or event.question.id
@@ -43,6 +49,10 @@ def subject_of(event: ev.Event) -> str:
         case ev.BreakerOpened() | ev.BreakerClosed():
             return event.key
         case ev.PlanAdded() | ev.LeasesRenewed() | ev.TrainTested() | ev.LandingStarted() | ev.LandingAbandoned():
+            return ""
+        case ev.CiSaid() | ev.CiWaived():
+            return event.commit
+        case ev.TargetRead() | ev.LossAccepted():
             return ""
         case ev.SupervisorStarted() | ev.SupervisorStopped() | ev.LeaseGranted():
             return ""
@@ -83,6 +93,18 @@ def mentioned_in(entry: ev.Entry) -> tuple[str, ...]:
             names = (*event.runs, event.new)
         case ev.LandingAbandoned():
             names = (event.new,)
+        case ev.BaseMade():
+            names = (*(run for run, _ in event.heads), event.commit)
+        case ev.TargetRead():
+            names = (event.tip, *event.missing[:MENTIONED_MAX])
+        case ev.LossAccepted():
+            names = event.commits[:MENTIONED_MAX]
+        case ev.UndoRequested():
+            names = (event.run, event.commit)
+        case ev.UndoTested():
+            names = (event.commit, event.new)
+        case ev.LandingUndone():
+            names = (event.run, event.commit, event.new)
         case _:
             names = ()
     return tuple(dict.fromkeys(name for name in names if name))

@@ -15,7 +15,7 @@ import apsw
 
 from ganger.errors import JournalBusy, StateDirError
 
-SCHEMA = 3
+SCHEMA = 4
 """The schema these queries are written for; held equal to `journal.schema.VERSION` by a test."""
 READ_AT_ONCE = 500
 """Positions in one statement."""
@@ -129,6 +129,27 @@ class RewindRow(NamedTuple):
     done_ms: int
 
 
+class MessageRow(NamedTuple):
+    """Something that was said to a run: `queued`, `delivered`, `read`, or `undeliverable` once its run has ended."""
+
+    seq: int
+    at_ms: int
+    run: str
+    text: str
+    due: str
+    by: str
+    """The person; empty when ganger gave notice."""
+    landing: str
+    state: str
+    turn: int
+    """The turn whose worker it was handed to; 0 for none."""
+    at_work: int
+    delivered_ms: int
+    read_ms: int
+    ended_ms: int
+    """When its run ended without having read it; 0 otherwise."""
+
+
 class PruningRow(NamedTuple):
     """That kept files of a run went into the trash; `unreviewed` when nobody had decided on the run before."""
 
@@ -185,6 +206,56 @@ class TrainRow(NamedTuple):
     took_ms: int
     landed_ms: int
     reason: str
+    waits: str
+
+
+class UndoRow(NamedTuple):
+    """A wish to have a landing undone, or with `back` an undo; `landed` is the commit that did it."""
+
+    seq: int
+    at_ms: int
+    undone: str
+    item: str
+    run: str
+    by: str
+    why: str
+    back: int
+    state: str
+    """`asked`, `landing`, `stuck` (a person is asked), `dropped` or `landed`."""
+    reason: str
+    landed: str
+    ended_ms: int
+
+
+class CiRow(NamedTuple):
+    """A commit on which CI must be green before what landed with it is closed, and what CI said last.
+
+    `state` is empty before it was asked, `closed_ms` 0 while it is open; `by` names the person who closed it although
+    CI was not green.
+    """
+
+    landed: str
+    since_ms: int
+    holds: int
+    state: str
+    text: str
+    place: str
+    asked_ms: int
+    asks: int
+    again_ms: int
+    closed_ms: int
+    by: str
+    seq: int
+    """The newest entry about it."""
+
+
+class ReadingRow(NamedTuple):
+    """That the target was read back, and which landings it did not contain."""
+
+    seq: int
+    at_ms: int
+    tip: str
+    missing: str
 
 
 class SupervisorRow(NamedTuple):
@@ -320,11 +391,15 @@ TABLES: dict[type, str] = {
     RunRow: "runs",
     TurnRow: "turns",
     RepeatRow: "repeats",
+    MessageRow: "messages",
     RewindRow: "rewinds",
     PruningRow: "prunings",
     QuestionRow: "questions",
     WaitRow: "waits",
     TrainRow: "trains",
+    CiRow: "ci",
+    ReadingRow: "readings",
+    UndoRow: "undos",
     LeaseRow: "leases",
     BreakerRow: "breakers",
     WindowRow: "windows",
@@ -542,6 +617,15 @@ class Reader:
         """The rewinds of a run, in order."""
         return self._all(RewindRow, "WHERE run=? ORDER BY seq", run)
 
+    def messages(self, run: str) -> list[MessageRow]:
+        """What was said to a run, in order."""
+        return self._all(MessageRow, "WHERE run=? ORDER BY seq", run)
+
+    def unheard(self, since_ms: int) -> list[MessageRow]:
+        """What persons said to runs that have ended since then without having read it."""
+        where = "WHERE state='undeliverable' AND by<>'' AND ended_ms>=? ORDER BY seq"
+        return self._all(MessageRow, where, since_ms)
+
     def prunings(self, run: str = "") -> list[PruningRow]:
         """What was pruned of one run, or of all, in order."""
         return self._all(PruningRow, "WHERE run=? ORDER BY seq", run) if run else self._all(PruningRow, "ORDER BY seq")
@@ -590,6 +674,35 @@ class Reader:
     def train_like(self, prefix: str) -> TrainRow | None:
         """The newest batch whose tested commit begins with these hexadecimal digits."""
         return self._first(TrainRow, "WHERE new>=? AND new<? ORDER BY seq DESC", prefix, prefix + "g")
+
+    def undos(self, item: str = "") -> list[UndoRow]:
+        """What persons wanted undone, of one item or of all, in the order in which they asked."""
+        return self._all(UndoRow, "WHERE ?='' OR item=? ORDER BY seq", item, item)
+
+    def undo_by(self, commit: str) -> UndoRow | None:
+        """The undo that a commit carried out."""
+        return self._first(UndoRow, "WHERE landed=?", commit)
+
+    def undo_of(self, commit: str) -> UndoRow | None:
+        """The undo by which what a commit brought is off the target; None when it is there, or never was."""
+        found = self._first(UndoRow, "WHERE undone=? AND state='landed' ORDER BY seq DESC", commit)
+        return None if found is None or self.undo_of(found.landed) is not None else found
+
+    def ci(self, commit: str) -> CiRow | None:
+        """What CI must close of what landed with a commit; None where nothing waits, or waited, for it."""
+        return self._first(CiRow, "WHERE landed=?", commit)
+
+    def ci_open(self) -> list[CiRow]:
+        """What CI has not closed yet, longest wait first; also of what was undone since."""
+        return self._all(CiRow, "WHERE closed_ms=0 ORDER BY since_ms")
+
+    def landed_with(self, commit: str) -> list[str]:
+        """The items that are on the target by this commit."""
+        return [str(item) for (item,) in self._rows("SELECT id FROM items WHERE landed=? ORDER BY seq", commit)]
+
+    def reading(self) -> ReadingRow | None:
+        """What the target was seen to contain last; None when it was never read back."""
+        return self._first(ReadingRow, "ORDER BY seq DESC")
 
     def leases(self, now_ms: int = 0) -> list[LeaseRow]:
         """The leases that belong to no run and have not ended or run out at `now_ms`, oldest first."""

@@ -24,6 +24,7 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX entries_at_ms ON entries (at_ms);
     """,
     "",
+    "",
 )
 """What makes an empty file a journal of today. Raise the number, if need be by an empty text, with every change of what
 is stored: of the projections below, and of the fields of events; an older ganger then refuses the file."""
@@ -71,6 +72,12 @@ PROJECTIONS: dict[str, str] = {
         seq INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, run TEXT NOT NULL, checkpoint TEXT NOT NULL,
         note TEXT NOT NULL, by TEXT NOT NULL, done_ms INTEGER NOT NULL DEFAULT 0
     """,
+    "messages": """
+        seq INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, run TEXT NOT NULL, text TEXT NOT NULL, due TEXT NOT NULL,
+        by TEXT NOT NULL, landing TEXT NOT NULL, state TEXT NOT NULL DEFAULT 'queued', turn INTEGER NOT NULL DEFAULT 0,
+        at_work INTEGER NOT NULL DEFAULT 0, delivered_ms INTEGER NOT NULL DEFAULT 0,
+        read_ms INTEGER NOT NULL DEFAULT 0, ended_ms INTEGER NOT NULL DEFAULT 0
+    """,
     "prunings": """
         seq INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, run TEXT NOT NULL, classes TEXT NOT NULL,
         unreviewed INTEGER NOT NULL
@@ -88,7 +95,22 @@ PROJECTIONS: dict[str, str] = {
     "trains": """
         seq INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, runs TEXT NOT NULL, old TEXT NOT NULL, new TEXT NOT NULL,
         tree TEXT NOT NULL, passed INTEGER NOT NULL, checks TEXT NOT NULL, conflicts TEXT NOT NULL,
-        took_ms INTEGER NOT NULL, landed_ms INTEGER NOT NULL DEFAULT 0, reason TEXT NOT NULL DEFAULT ''
+        took_ms INTEGER NOT NULL, landed_ms INTEGER NOT NULL DEFAULT 0, reason TEXT NOT NULL DEFAULT '',
+        waits TEXT NOT NULL DEFAULT '[]'
+    """,
+    "undos": """
+        seq INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, undone TEXT NOT NULL, item TEXT NOT NULL, run TEXT NOT NULL,
+        by TEXT NOT NULL, why TEXT NOT NULL, back INTEGER NOT NULL, state TEXT NOT NULL DEFAULT 'asked',
+        reason TEXT NOT NULL DEFAULT '', landed TEXT NOT NULL DEFAULT '', ended_ms INTEGER NOT NULL DEFAULT 0
+    """,
+    "ci": """
+        landed TEXT PRIMARY KEY, since_ms INTEGER NOT NULL, holds INTEGER NOT NULL, state TEXT NOT NULL DEFAULT '',
+        text TEXT NOT NULL DEFAULT '', place TEXT NOT NULL DEFAULT '', asked_ms INTEGER NOT NULL DEFAULT 0,
+        asks INTEGER NOT NULL DEFAULT 0, again_ms INTEGER NOT NULL DEFAULT 0, closed_ms INTEGER NOT NULL DEFAULT 0,
+        by TEXT NOT NULL DEFAULT '', seq INTEGER NOT NULL
+    """,
+    "readings": """
+        seq INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, tip TEXT NOT NULL, missing TEXT NOT NULL
     """,
     "leases": """
         id TEXT PRIMARY KEY, holder TEXT NOT NULL, lane TEXT NOT NULL, scope TEXT NOT NULL, mode TEXT NOT NULL,
@@ -128,6 +150,8 @@ _INDEXES = """
     CREATE INDEX runs_ended ON runs (ended_ms);
     CREATE INDEX repeats_run ON repeats (run);
     CREATE INDEX rewinds_run ON rewinds (run);
+    CREATE INDEX messages_run ON messages (run);
+    CREATE INDEX messages_lost ON messages (ended_ms) WHERE state = 'undeliverable';
     CREATE INDEX prunings_run ON prunings (run);
     CREATE INDEX prunings_unseen ON prunings (run) WHERE unreviewed;
     CREATE INDEX questions_open ON questions (asked_ms) WHERE state = 'open';
@@ -135,6 +159,7 @@ _INDEXES = """
     CREATE INDEX questions_item ON questions (item) WHERE item <> '';
     CREATE INDEX waits_item ON waits (item);
     CREATE INDEX trains_new ON trains (new);
+    CREATE INDEX undos_undone ON undos (undone);
     CREATE INDEX leases_live ON leases (expires_ms) WHERE ended_ms = 0;
 """
 

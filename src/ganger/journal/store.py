@@ -84,7 +84,8 @@ def reading(path: Path, seq: int) -> Iterator[None]:
     """Turn what SQLite says of a damaged or unreadable file into errors of ours; `seq` is where reading began."""
     try:
         yield
-    except (apsw.CorruptError, apsw.NotADBError, UnicodeDecodeError) as error:
+    except (apsw.CorruptError, apsw.NotADBError, apsw.SQLError, UnicodeDecodeError) as error:
+        # What we ask never changes: a column or table that SQLite does not know was lost with the schema's bytes.
         raise JournalCorrupt(f"{path} is damaged: {error}", seq, "ganger journal verify says where") from error
     except apsw.BusyError as error:
         raise JournalBusy(path) from error

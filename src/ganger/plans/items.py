@@ -24,6 +24,7 @@ PLAN_FIELDS = ("id", "title", "checks", "target")
 ITEM_FIELDS = (
     *("id", "title", "brief", "acceptance", "not_in_scope", "scope", "lane", "large", "after", "checks", "kind"),
     *("agent", "priority", "hold", "rung", "mode", "budget", "target", "witness", "tests", "changes"),
+    "start_on",
 )
 BUDGET_FIELDS = ("usd_max", "tokens_max", "attempts_max", "wall_max", "silence_max")
 
@@ -131,6 +132,7 @@ def _item(number: int, table: Table, plan: PlanId, checks: ChecksReader, known: 
         hold=take.take("hold", _hold, None),
         witness=take.take("witness", values.flag, False),
         tests=take.take("tests", values.choice("kept", "may_change"), "kept"),
+        start_on=take.take("start_on", values.choice("landed", "accepted"), known.start_on),
         changes=take.take("changes", values.choice("behaviour", "words"), "behaviour"),
         lane=lane.name if lane else "",
         **_limits(take, known),

@@ -110,6 +110,7 @@ class Known(Struct, frozen=True):
     default_checks: tuple[str, ...] = ()
     """What to propose for an item without checks; it does not get them by itself, silence is an error."""
     rung: Rung = Rung.checked
+    start_on: str = "landed"
     attempts_max: int = 3
     wall_max_ms: int = 2_700_000
     silence_max_ms: int = 600_000

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ganger.core.model import CheckState, EndKind, Liveness, Report, ReportKind, Rung
+import msgspec
+
+from ganger.core.model import CheckState, CiState, EndKind, Liveness, Report, ReportKind, Rung
 from ganger.report.attempts import said, turn_source, what_changed
 from ganger.report.blame import blamed
 from ganger.report.facts import CITED_MAX, Facts, RunFacts, TrainFacts, TurnFacts
+from ganger.report.ladder import closing_text
 from ganger.report.shape import Anomaly, AnomalyKind
 from ganger.report.wording import count, duration, named, sentence
 
@@ -16,6 +19,7 @@ def anomalies(facts: Facts) -> tuple[Anomaly, ...]:
     """Everything a person should know before the rest."""
     recent = [run for run in facts.runs.values() if facts.is_recent(run)]
     found = [*_supervisors(facts), *blamed(facts), *_trains(facts), *_forbidden(facts), *_pruned_unseen(facts)]
+    found += [*_not_closed(facts), *_lost(facts)]
     for run in recent:
         found += [*_ended(facts, run), *_repeated(facts, run), *_spinning(facts, run)]
         for turn in run.turns:
@@ -54,6 +58,8 @@ def _turn(facts: Facts, turn: TurnFacts) -> Iterator[Anomaly]:
         yield one(AnomalyKind.out_of_scope, f"{what}: {reasons}.", said(turn.report))
     elif turn.rejected:
         yield one(AnomalyKind.said_done, f"{_said_so(turn.report)}, but: {reasons}.", said(turn.report))
+    if evidence.claims and not turn.rejected:
+        yield one(AnomalyKind.claims, f"{sentence('; '.join(evidence.claims))}.")
     if evidence.auto_committed:
         text = f"Left its work uncommitted; ganger committed it ({what_changed(evidence).partition(',')[0]})."
         yield one(AnomalyKind.auto_committed, text)
@@ -100,6 +106,28 @@ def _spinning(facts: Facts, run: RunFacts) -> Iterator[Anomaly]:
     if row.liveness == Liveness.spinning:
         source = facts.cite(facts.positions.last(row.id, "RunFlagged"), row.id)
         yield Anomaly(AnomalyKind.spinning, row.id, f"{sentence(row.liveness_reason)}.", "", row.flagged_ms, source)
+
+
+def _not_closed(facts: Facts) -> Iterator[Anomaly]:
+    """What landed and is not closed: CI fails on it, or has not said anything good."""
+    for row in facts.reader.ci_open():
+        items = facts.reader.landed_with(row.landed)
+        if not items:
+            continue
+        kind = AnomalyKind.ci_blocked if row.state == CiState.blocked else AnomalyKind.ci_open
+        text = f"{named(items)} landed as {row.landed[:12]}. {sentence(closing_text(row))}."
+        yield Anomaly(kind, "ci", text, "", row.asked_ms or row.since_ms, facts.cite((row.seq,), commit=row.landed))
+
+
+def _lost(facts: Facts) -> Iterator[Anomaly]:
+    """Landings that the target did not contain when it was read back last."""
+    row = facts.reader.reading()
+    for commit in msgspec.json.decode(row.missing, type=list[str]) if row is not None else ():
+        items = facts.reader.landed_with(commit)
+        if row is not None and items:
+            text = f"The target at {row.tip[:12]} does not contain {commit[:12]}, which landed {named(items)}."
+            source = facts.cite((row.seq,), commit=commit)
+            yield Anomaly(AnomalyKind.landing_lost, "target", text, "", row.at_ms, source)
 
 
 def _forbidden(facts: Facts) -> Iterator[Anomaly]:

@@ -13,6 +13,7 @@ KIND_OF_ENDING = {
     EndKind.landed: TurnEnd.good,
     EndKind.rejected: TurnEnd.rejected,
     EndKind.superseded: TurnEnd.rejected,
+    EndKind.unfounded: TurnEnd.cut,
     EndKind.failed: TurnEnd.failed,
     EndKind.stalled: TurnEnd.failed,
     EndKind.timed_out: TurnEnd.failed,

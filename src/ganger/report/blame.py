@@ -59,9 +59,10 @@ def _failed_batches(facts: Facts) -> Iterator[Anomaly]:
         parts = [other.row.seq for other in failed if other.row.seq > row.seq and set(other.runs) <= set(train.runs)]
         told.update(parts)
         about = [entry for entry in facts.tried if entry.seq > row.seq and _run_of(entry) in train.runs]
+        later = [other for other in failed if other.row.seq > row.seq and other.row.seq not in parts]
         seqs = (row.seq, *parts, *(entry.seq for entry in about))
         source = facts.cite(seqs, "", row.new, row.seq, facts.seen(train.checks))
-        text = f"{_failure(train)} {_outcome(facts, train, about)}"
+        text = f"{_failure(train)} {_outcome(facts, train, about, later)}"
         yield Anomaly(AnomalyKind.train_failed, f"train #{row.seq}", text, "", row.at_ms, source)
 
 
@@ -79,9 +80,14 @@ def _faults(checks: tuple[CheckResult, ...]) -> str:
     return named([check_fault(check) for check in checks if check.state is not CheckState.passed]) or "no check passed"
 
 
-def _outcome(facts: Facts, train: TrainFacts, about: list[ev.Entry]) -> str:
-    """Who was sent back because of a batch that failed, or why nobody was; `about` is what was found of its runs."""
-    guilty = [run for run in train.runs if _is_sent_back(facts, train, run)]
+def _outcome(facts: Facts, train: TrainFacts, about: list[ev.Entry], later: list[TrainFacts]) -> str:
+    """Who was sent back because of a batch that failed, or why nobody was.
+
+    `about` is what was found of its runs, `later` the other batches that failed after it: whoever was in one of those
+    too was judged for the last of them.
+    """
+    back = [run for run in train.runs if _is_sent_back(facts, train, run)]
+    guilty = [run for run in back if not any(_is_before_end(facts, other, run) for other in later)]
     events = [entry.event for entry in about]
     if guilty:
         others: dict[str, str] = {event.run: event.other for event in events if isinstance(event, ev.PairFound)}
@@ -96,7 +102,14 @@ def _outcome(facts: Facts, train: TrainFacts, about: list[ev.Entry]) -> str:
         return "The failure did not come back when it was run again: nobody is blamed."
     if all(run in facts.runs and facts.runs[run].row.landed for run in train.runs):
         return "All of them landed in smaller batches: the failure did not come back."
+    if back:
+        return f"Nobody was sent back for it: {named(back)} went back for a later batch that failed."
     return "Who is to blame is not settled."
+
+
+def _is_before_end(facts: Facts, train: TrainFacts, run: str) -> bool:
+    """Whether a batch with this candidate had failed before the candidate was sent back."""
+    return run in train.runs and train.row.at_ms <= facts.runs[run].row.ended_ms
 
 
 def _is_sent_back(facts: Facts, train: TrainFacts, run: str) -> bool:

@@ -51,7 +51,7 @@ def _collect(facts: Facts) -> ReportData:
         spent=times,
         refused=waits,
         entries=facts.cited(),
-        containment=held.line if (held := containment.kept(facts.state_dir)) is not None else "",
+        containment=held.whole if (held := containment.kept(facts.state_dir)) is not None else "",
     )
 
 

@@ -173,6 +173,10 @@ class Facts:
         turns = tuple(_turn(turn) for turn in self.reader.turns(row.id))
         return RunFacts(row, turns, tuple(self.reader.repeats(row.id)), questions, _names(row.kept))
 
+    def turns_of(self, item: str) -> list[TurnRow]:
+        """The rows of all turns of an item's runs that were read, oldest first."""
+        return [turn.row for run in self.runs_of.get(item, ()) for turn in run.turns]
+
     def is_recent(self, run: RunFacts) -> bool:
         """Whether the run lived in the report's time."""
         return not run.row.ended_ms or run.row.ended_ms >= self.since_ms

@@ -5,6 +5,17 @@ from __future__ import annotations
 from msgspec import Struct
 
 from ganger.core.model import CheckState, Evidence, Rung, Verdict, WitnessKind
+from ganger.journal.queries import CiRow
+
+
+def closing_text(row: CiRow | None) -> str:
+    """Say in a line whether CI has closed what landed with a commit; empty where nothing waits for it."""
+    if row is None:
+        return ""
+    said = f"{row.state}: {row.text}" if row.state else "it was not asked"
+    if row.by:
+        return f"closed by {row.by} although CI is not green ({said})"
+    return f"CI says {said}" if row.closed_ms else f"CI has not closed it: {said if row.state else 'not asked yet'}"
 
 
 class Step(Struct, frozen=True):
@@ -46,16 +57,17 @@ def _step(rung: Rung, reached: bool, evidence: Evidence | None, verdict: Verdict
         return Step(rung.label, False, "nothing was looked at yet")
     reasons = verdict.reasons if verdict is not None and rung == verdict.rung + 1 else ()
     if reached:
-        return Step(rung.label, True, _proof(rung, evidence))
+        return Step(rung.label, True, _proof(rung, evidence, verdict))
     return Step(rung.label, False, "; ".join(reasons) or _lack(rung, evidence))
 
 
-def _proof(rung: Rung, evidence: Evidence) -> str:
+def _proof(rung: Rung, evidence: Evidence, verdict: Verdict | None) -> str:
     """By what a rung holds that ganger looks at itself."""
     if rung is Rung.committed:
         return f"{evidence.commit[:12]} changes {len(evidence.changed)} files of {evidence.base[:12]}"
     if rung is Rung.in_scope:
-        return "every changed file lies in the scope of the run's lease, and none is protected"
+        allowed = f" or was allowed by {verdict.by}" if verdict is not None and verdict.by else ""
+        return f"every changed file lies in the scope of the run's lease{allowed}, and none is protected"
     if rung is Rung.checked:
         passed = [one.name for one in evidence.checks if one.state is CheckState.passed]
         return f"passed in ganger's own checkout of tree {evidence.checked_tree[:12]}: {', '.join(passed)}"

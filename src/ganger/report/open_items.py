@@ -8,6 +8,7 @@ from ganger.report.attempts import attempts_of
 from ganger.report.facts import Facts, RunFacts
 from ganger.report.shape import StillOpen
 from ganger.report.wording import command, duration, named
+from ganger.service.claimed import claim_text, false_claims
 
 _LIVE = {
     "starting": "its worker is about to be started",
@@ -25,6 +26,7 @@ _LIVE = {
 _ENDED = {
     "rejected": "was rejected",
     "superseded": "was superseded",
+    "unfounded": "lost what it stood on",
     "stopped": "was stopped",
     "interrupted": "was interrupted",
     "timed_out": "timed out",
@@ -44,6 +46,7 @@ def still_open(facts: Facts, row: ItemRow) -> StillOpen:
         do=do,
         attempts=attempts_of(facts, row.id),
         source=facts.cite(seqs or (row.seq,), row.run),
+        claim=claim_text(false_claims(facts.turns_of(row.id))),
     )
 
 

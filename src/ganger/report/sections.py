@@ -9,9 +9,11 @@ from ganger.core.model import QuestionKind
 from ganger.journal.queries import ItemRow, QuestionRow
 from ganger.report.attempts import attempts_of, turn_source
 from ganger.report.facts import Facts, RunFacts, TrainFacts
+from ganger.report.ladder import closing_text
 from ganger.report.open_items import still_open
 from ganger.report.shape import Blocked, Finished, GivenUp, ItemRef, Landed, Ready, Source, StillOpen
 from ganger.report.wording import command
+from ganger.service.claimed import claim_text, false_claims
 
 LANDING_QUESTIONS = (QuestionKind.dirty_target, QuestionKind.approve_landing)
 
@@ -67,6 +69,8 @@ class Sections:
             train_size=len(train.runs) if train is not None else 0,
             attempts=attempts_of(facts, row.id),
             source=self._landing_source(run, train, row.landed),
+            ci=closing_text(facts.reader.ci(row.landed)),
+            claims=evidence.claims if evidence is not None else (),
         )
 
     def _finished(self, row: ItemRow) -> Finished:
@@ -149,6 +153,7 @@ class Sections:
             held_up=facts.held_up(row.id),
             do=command("ganger", "retry", row.id),
             source=facts.cite((*last, *([] if last else [row.seq])), row.run),
+            claim=claim_text(false_claims(facts.turns_of(row.id))),
         )
 
 

@@ -118,6 +118,10 @@ class Landed(Struct, frozen=True, gc=False):
     """Candidates in the tested tree it landed with."""
     attempts: tuple[Attempt, ...]
     source: Source
+    ci: str = ""
+    """Whether CI has closed it; empty where nothing waits for that."""
+    claims: tuple[str, ...] = ()
+    """What its commits claim and do not do."""
 
 
 class Ready(Struct, frozen=True, gc=False):
@@ -160,6 +164,8 @@ class GivenUp(Struct, frozen=True, gc=False):
     held_up: tuple[str, ...]
     do: str
     source: Source
+    claim: str = ""
+    """How often it was said to be done and was not; empty where it never was."""
 
 
 class StillOpen(Struct, frozen=True, gc=False):
@@ -172,6 +178,8 @@ class StillOpen(Struct, frozen=True, gc=False):
     """What a person can type to move it; empty where nothing is needed."""
     attempts: tuple[Attempt, ...]
     source: Source
+    claim: str = ""
+    """How often it was said to be done and was not; empty where it never was."""
 
 
 class Finished(Struct, frozen=True, gc=False):
@@ -200,10 +208,14 @@ class HeldBack(Struct, frozen=True, gc=False):
 class AnomalyKind(StrEnum):
     """What is out of the ordinary, gravest first; the value is the heading."""
 
+    ci_blocked = "CI fails on what landed"
+    landing_lost = "Landed, but not on the target any more"
     supervisor_died = "The supervisor was killed"
     target_red = "The target fails by itself"
     target_moved = "Somebody else moved the target"
+    ci_open = "Landed, and not closed by CI"
     said_done = "Said done, but was not"
+    claims = "Commits that claim what they do not do"
     out_of_scope = "Edits outside the scope"
     forbidden = "Workers that asked for what is not theirs"
     train_failed = "Good alone, not together"

@@ -197,6 +197,10 @@ def _landed(page: _Page, one: Landed) -> None:
         f" {count(one.changed, 'path')} changed by {one.run}{attempts} {evidence(one.source)}",
         4,
     )
+    if one.ci:
+        page.line(one.ci, 4)
+    for claim in one.claims:
+        page.line(f"claim: {claim}", 4)
     _checks(page, one.source)
 
 
@@ -223,6 +227,8 @@ def _blocked(page: _Page, one: Blocked) -> None:
 
 def _given_up(page: _Page, one: GivenUp) -> None:
     page.line(_title(one.item), 2, 2)
+    if one.claim:
+        page.line(one.claim, 4)
     for attempt in one.attempts:
         _attempt(page, attempt)
     _held_up(page, one.held_up)
@@ -267,6 +273,8 @@ def _attempt(page: _Page, one: Attempt) -> None:
 def _still_open(page: _Page, one: StillOpen) -> None:
     page.line(f"{_title(one.item)} ({one.state})", 2, 2)
     page.line(f"{one.why} {evidence(one.source)}", 4)
+    if one.claim:
+        page.line(one.claim, 4)
     if one.do:
         page.command(one.do, "")
 

@@ -19,12 +19,14 @@ def in_words(event: ev.Event) -> str:
 _OF_PLANS = (
     *(ev.PlanAdded, ev.PlanPaused, ev.PlanResumed, ev.PlanStopped, ev.PlanSteered),
     *(ev.ScheduleSet, ev.ScheduleFired, ev.ScheduleDropped),
-    *(ev.ItemAdded, ev.ItemRevised, ev.ItemWithdrawn, ev.ItemWaited, ev.ItemRetried),
+    *(ev.ItemAdded, ev.ItemRevised, ev.ItemWithdrawn, ev.ItemWaited, ev.ItemRetried, ev.BaseMade),
+    *(ev.UndoRequested, ev.UndoTested, ev.UndoDropped, ev.LandingUndone),
 )
 _OF_THE_FLEET = (
     *(ev.LeaseGranted, ev.LeaseExtended, ev.LeaseEnded, ev.LeasesRenewed, ev.ProviderLimited),
     *(ev.BreakerOpened, ev.BreakerClosed, ev.Forbade, ev.SupervisorStarted, ev.SupervisorStopped),
     *(ev.TrainTested, ev.LandingStarted, ev.LandingAbandoned),
+    *(ev.CiSaid, ev.CiWaived, ev.TargetRead, ev.LossAccepted),
 )
 
 
@@ -56,6 +58,22 @@ def _plan(event: ev.Event) -> str:
             return f"item {event.item} withdrawn"
         case ev.ItemWaited():
             return f"{event.item} must wait: {event.reason}"
+        case ev.BaseMade():
+            heads = named([run for run, _ in event.heads])
+            if event.conflicts:
+                return f"{event.item} cannot begin on {heads}: they conflict in {named(event.conflicts)}"
+            return f"{event.item} is to begin at {event.commit[:12]}: {event.root[:12]} with {heads}"
+        case ev.UndoRequested():
+            what = f"{event.item} back" if event.back else f"{event.item} undone"
+            return f"{event.by} wants {what}, as {event.run} landed it{_because(event.why)}"
+        case ev.UndoTested():
+            how = "passed" if event.passed else f"cannot land: {event.reason}"
+            return f"undo of {event.commit[:12]} ({event.item}) on {event.old[:12]} {how}"
+        case ev.UndoDropped():
+            return f"{event.by} leaves {event.item} as it is"
+        case ev.LandingUndone():
+            what = "is back on the target" if event.back else "is undone"
+            return f"{event.item} {what} as {event.new[:12]}, by {event.by}{_because(event.why)}"
         case _:
             assert isinstance(event, ev.ItemRetried)
             return f"{event.item} is offered again"
@@ -90,7 +108,20 @@ def _fleet(event: ev.Event) -> str:
             left_out += "; flaky: " + named([one.name for one in event.checks if one.flaky]) if _is_flaky(event) else ""
             how = "passed" if event.passed else "failed"
             return f"train of {named(event.runs) or 'nothing'} {how}: {event.commit[:12]} on {event.old[:12]}{left_out}"
+        case ev.CiSaid():
+            where = f" ({event.where})" if event.where else ""
+            return f"CI of {event.commit[:12]} says {event.state.value}: {event.text}{where}"
+        case ev.CiWaived():
+            return f"{event.by} closed what landed as {event.commit[:12]} without CI"
+        case ev.TargetRead():
+            tip = event.tip[:12] or "no commit"
+            lost = f"does not contain {named([commit[:12] for commit in event.missing])}" if event.missing else ""
+            return f"the target was read back: {tip} {lost or 'contains everything that landed'}"
+        case ev.LossAccepted():
+            return f"{event.by} leaves {named([commit[:12] for commit in event.commits])} off the target"
         case ev.LandingStarted():
+            if event.undo:
+                return f"undo of {event.undo[:12]} is landing: {event.old[:12]} to {event.new[:12]}"
             return f"landing of {named(event.runs)} started: {event.old[:12]} to {event.new[:12]}"
         case _:
             assert isinstance(event, ev.LandingAbandoned)
@@ -126,6 +157,17 @@ def _run(event: ev.Event) -> str:
             return f"{event.run} says {said}" + (f": {event.report.summary}" if event.report.summary else "")
         case ev.NoteAdded():
             return f"{event.run} notes: {event.text}"
+        case ev.MessageSent():
+            return f"{event.run} is told by {event.by or 'ganger'} ({event.when.value}): {event.text}"
+        case ev.MessagesDelivered():
+            how = "at work" if event.at_work else "with its brief"
+            return f"{event.run} turn {event.turn}: {len(event.messages)} messages handed over {how}"
+        case ev.MessagesRead():
+            return f"{event.run} has read {len(event.messages)} messages"
+        case ev.ToolsUsed():
+            denied = [f"{use.tool} denied: {use.denied}" for use in event.uses if use.denied]
+            used = [use.tool for use in event.uses if not use.denied]
+            return f"{event.run}: " + "; ".join([*([f"used {named(used)}"] if used else []), *denied])
         case ev.TodosSet():
             return f"{event.run}: {sum(t.state == 'completed' for t in event.todos)} of {len(event.todos)} todos done"
         case ev.QuestionAsked():
@@ -139,7 +181,7 @@ def _run(event: ev.Event) -> str:
             return f"{event.run} turn {event.turn}: candidate {event.evidence.commit[:12]} changes {changed}"
         case ev.VerdictGiven():
             if event.verdict.kind is VerdictKind.accepted:
-                return f"{event.run} accepted: {event.verdict.rung.label}"
+                return f"{event.run} accepted: {event.verdict.rung.label}{_allowed(event.verdict.by)}"
             return f"{event.run} {event.verdict.kind.value}: {'; '.join(event.verdict.reasons)}"
         case ev.CandidateProbed():
             what = f"{event.onto[:12]} without {event.run}" if event.bare else f"{event.run} on {event.onto[:12]}"
@@ -160,6 +202,14 @@ def _run(event: ev.Event) -> str:
 def _is_flaky(event: ev.TrainTested | ev.CandidateProbed) -> bool:
     """Whether a check failed at first and passed when it was run again."""
     return any(result.flaky for result in event.checks)
+
+
+def _allowed(by: str) -> str:
+    return f", allowed by {by}" if by else ""
+
+
+def _because(why: str) -> str:
+    return f": {why}" if why else ""
 
 
 def _forced(by: str) -> str:

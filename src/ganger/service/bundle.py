@@ -7,8 +7,8 @@
 The signature is over the first line up to the digest of the index, the index holds the digest of each part: a byte
 that is not as it was is in exactly one of them. Parts are the record (what was found, in short), the entries of the
 journal from the grant of the run to its landing, which follow each other in the hash chain, the entry with the item's
-spec, the manifests of its turns, and the output of each check. The record says nothing that the entries do not say: it
-is made from them, and made again by whoever verifies it.
+spec, the manifests of its turns, the output of each check, and the list of the tests that it executed. The record says
+nothing that the entries do not say: it is made from them, and made again by whoever verifies it.
 
 The same journal and files always make the same bytes.
 """
@@ -67,7 +67,7 @@ class EntryLine(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=T
     """Hash of the entry before it, where that is not in the bundle."""
 
 
-class CheckLine(Struct, frozen=True, forbid_unknown_fields=True):
+class CheckLine(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """How a command ended that ganger ran."""
 
     name: str
@@ -81,6 +81,9 @@ class CheckLine(Struct, frozen=True, forbid_unknown_fields=True):
     log: str
     """Path of its output, as the part `file PATH` has it."""
     log_sha256: str
+    tests: str = ""
+    """Path of the list of its tests, as the part `file PATH` has it; empty where no runner was seen."""
+    tests_sha256: str = ""
 
 
 class Record(Struct, frozen=True, forbid_unknown_fields=True):
@@ -251,7 +254,7 @@ def _check_lines(results: Iterable[CheckResult]) -> tuple[CheckLine, ...]:
     return tuple(
         CheckLine(
             *(one.name, one.argv, one.state.value, one.exit_code, one.executed, one.runner),
-            *(one.flaky, one.log, one.log_sha256),
+            *(one.flaky, one.log, one.log_sha256, one.tests, one.tests_sha256),
         )
         for one in results
     )
@@ -260,6 +263,13 @@ def _check_lines(results: Iterable[CheckResult]) -> tuple[CheckLine, ...]:
 def every_check(record: Record) -> tuple[CheckLine, ...]:
     """All commands that a record tells of."""
     return (*record.checks, *record.base_checks, *record.train_checks)
+
+
+def kept_of(check: CheckLine) -> tuple[tuple[str, str], ...]:
+    """The files that were kept of a command, each with its SHA-256: its output, and the list of its tests."""
+    return tuple(
+        (name, digest) for name, digest in ((check.log, check.log_sha256), (check.tests, check.tests_sha256)) if name
+    )
 
 
 def _landed_run(reader: Reader, item: str) -> RunRow:
@@ -312,7 +322,7 @@ def _decoded(lines: Iterable[EntryLine]) -> Iterator[ev.Entry]:
 
 def _files(state_dir: Path, run: RunRow, record: Record) -> tuple[list[tuple[str, bytes]], tuple[str, ...]]:
     """The parts made of kept files, and the names of those that are not kept any more."""
-    wanted: dict[str, str] = {one.log: one.log_sha256 for one in every_check(record) if one.log}
+    wanted = {name: digest for one in every_check(record) for name, digest in kept_of(one)}
     places = Places(state_dir)
     manifests = [places.turn(run.id, turn) / "manifest.json" for turn in turns_on_disk(state_dir, run.id)]
     wanted |= {str(path.relative_to(state_dir)): "" for path in manifests}

@@ -22,9 +22,21 @@ from ganger.core.model import CheckState, Rung, VerdictKind
 from ganger.errors import JournalCorrupt
 from ganger.git.command import UserGit
 from ganger.journal import codec
-from ganger.service.bundle import MAGIC, EntryLine, Index, Record, Unfounded, encoded, every_check, record_of
+from ganger.service.bundle import (
+    MAGIC,
+    EntryLine,
+    Index,
+    Record,
+    Unfounded,
+    encoded,
+    every_check,
+    kept_of,
+    record_of,
+)
 from ganger.service.kept import Manifest
 from ganger.service.signing import is_signed
+from ganger.verifier import listed
+from ganger.verifier.listed import TESTS_END
 
 _SEAL = re.compile(rf"({re.escape(MAGIC)} ([0-9a-f]{{64}})) (ed25519:[0-9a-f]{{64}}) ([0-9a-f]{{128}})".encode())
 _LINE_MAX = 1 << 26
@@ -161,17 +173,19 @@ def _entries(lines: Sequence[_Piece]) -> tuple[tuple[ev.Entry, ...], list[Fault]
 
 
 def _files(record: Record, files: Mapping[str, _Piece], gone: tuple[str, ...], token: int) -> Iterator[Fault]:
-    """Hold the kept files against the record: each output is there, or was said to be gone, and is the one recorded."""
-    logs = {f"file {one.log}": one.log_sha256 for one in every_check(record) if one.log}
-    for name, digest in logs.items():
+    """Hold the kept files against the record: each is there, or was said to be gone, and is the one recorded."""
+    known = {f"file {name}": digest for one in every_check(record) for name, digest in kept_of(one)}
+    for name, digest in known.items():
         piece = files.get(name)
         if piece is None:
             if name.removeprefix("file ") not in gone:
                 yield Fault("index", 0, 0, f"{name.removeprefix('file ')} is missing")
         elif hashlib.sha256(piece.data).hexdigest() != digest:
-            yield piece.fault("it is not the output that was recorded")
+            what = "the list of tests" if name.endswith(TESTS_END) else "the output"
+            yield piece.fault(f"it is not {what} that was recorded")
+    yield from _test_lists(record, files)
     for name, piece in files.items():
-        if name in logs:
+        if name in known:
             continue
         if not re.fullmatch(rf"file runs/{re.escape(record.run)}/turn-[1-9][0-9]*/manifest\.json", name):
             yield piece.fault("nothing in the record speaks of it")
@@ -183,6 +197,18 @@ def _files(record: Record, files: Mapping[str, _Piece], gone: tuple[str, ...], t
             continue
         if (found.run, found.token) != (record.run, token):
             yield piece.fault(f"it is the manifest of {found.run} with token {found.token}")
+
+
+def _test_lists(record: Record, files: Mapping[str, _Piece]) -> Iterator[Fault]:
+    """Hold the lists of executed tests against themselves, and against the numbers that were recorded."""
+    for one in every_check(record):
+        piece = files.get(f"file {one.tests}")
+        if piece is None:
+            continue
+        found = listed.decoded(piece.data)
+        text = "it is no list of tests" if found is None else listed.fault(found, one.executed)
+        if text:
+            yield piece.fault(text)
 
 
 def unproven(record: Record) -> tuple[str, ...]:

@@ -17,7 +17,6 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterable, Mapping
-from enum import StrEnum
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -25,6 +24,7 @@ from typing import Any, TypeAlias
 import msgspec
 from msgspec import Struct
 
+from ganger.core.model import CiState
 from ganger.errors import ConfigError, UsageError
 from ganger.plans.source import read_bytes
 from ganger.service import programs
@@ -38,25 +38,6 @@ NAMED_MAX = 5
 KEPT = "ci"
 WAIT_S = 60
 """How long a source that refuses without a time is left alone."""
-
-
-class CiState(StrEnum):
-    """What CI says of a commit."""
-
-    green = "green"
-    """Every check that ran passed, and at least one did."""
-    repaired_green = "repaired_green"
-    """So it is now, but a check failed on the same commit before and was run again."""
-    unavailable = "unavailable"
-    """It could not be asked; the text says what was seen. Nothing follows from that."""
-    blocked = "blocked"
-    """Something failed; the text says what."""
-    unknown = "unknown"
-    """It has not said yet: nothing has run, or something still runs."""
-
-
-CLOSES = frozenset({CiState.green, CiState.repaired_green})
-"""The only states with which an item that must wait for CI is done."""
 
 
 class Ci(Struct, frozen=True):
@@ -135,6 +116,23 @@ def state_of(settings: CiSettings, commit: str, place: Path, state_dir: Path, en
         return judge(source(commit), settings.needed)
     except Unavailable as seen:
         return Ci(CiState.unavailable, str(seen))
+
+
+def where(settings: CiSettings, commit: str) -> str:
+    """Where a source is asked about a commit: an address, a file, a command, or the name of a package's source."""
+    match settings.source:
+        case "github":
+            return _address(settings, commit)
+        case "file":
+            return settings.path
+        case "command":
+            return " ".join((*settings.argv, commit))
+        case name:
+            return name
+
+
+def _address(settings: CiSettings, commit: str) -> str:
+    return f"{settings.api.rstrip('/')}/repos/{urllib.parse.quote(settings.repo)}/commits/{commit}"
 
 
 def source_of(settings: CiSettings, place: Path, state_dir: Path, environ: Mapping[str, str]) -> Source:
@@ -223,7 +221,7 @@ class GitHub:
 
     def __call__(self, commit: str) -> tuple[CheckRun, ...]:
         """The checks of a commit; Unavailable with what was seen."""
-        at = f"{self._settings.api.rstrip('/')}/repos/{urllib.parse.quote(self._settings.repo)}/commits/{commit}"
+        at = _address(self._settings, commit)
         try:
             return (*self._check_runs(at), *self._statuses(at))
         except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -6,12 +6,16 @@ import re
 
 from msgspec import Struct
 
+from ganger.core.closing import CLOSED
 from ganger.plans import values
-from ganger.plans.values import MINUTE_MS, SECOND_MS, Unfit, duration, flag
+from ganger.plans.values import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, Unfit, duration, flag
 from ganger.plans.wording import shown
 from ganger.service.layers import Layers
 
 API = "https://api.github.com"
+LANDED = "landed"
+EVERY_MAX_MS = 10 * MINUTE_MS
+"""The longest pause between two times that a night asks about one commit, unless the first is longer."""
 NONE, GITHUB, FILE, COMMAND = "none", "github", "file", "command"
 _REPO = re.compile(r"[A-Za-z0-9_.-]{1,100}/[A-Za-z0-9_.-]{1,100}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,100}")
@@ -26,6 +30,12 @@ class CiSettings(Struct, frozen=True):
     """`none`, `github`, `file`, `command`, or the name of an entry point of `ganger.ci`."""
     required: bool = False
     """Whether an item counts as done only when CI is green on the commit with which it landed."""
+    dependents: str = LANDED
+    """With `required`: what comes after an item may begin when it has `landed`, or when it is `closed`."""
+    every_ms: int = 30_000
+    """With `required`: between the first two times that a night asks; doubles, up to `EVERY_MAX_MS` at least."""
+    patience_ms: int = HOUR_MS
+    """With `required`: how long a night waits for an answer after a landing."""
     needed: tuple[str, ...] = ()
     """Checks that must have run and passed."""
     repo: str = ""
@@ -46,6 +56,9 @@ def read_ci(layers: Layers) -> CiSettings:
     found = CiSettings(
         source=take(("ci", "source"), values.name, NONE),
         required=take(("ci", "required"), flag, False),
+        dependents=take(("ci", "dependents"), values.choice(LANDED, CLOSED), LANDED),
+        every_ms=take(("ci", "every"), duration(SECOND_MS, HOUR_MS), "30s"),
+        patience_ms=take(("ci", "patience"), duration(0, DAY_MS), "1h"),
         needed=layers.take_from_files(("ci", "needed"), values.texts) or (),
         repo=take(("ci", "repo"), _repo, ""),
         api=take(("ci", "api"), _api, API),
@@ -63,7 +76,21 @@ def read_ci(layers: Layers) -> CiSettings:
             layers.error((("ci", name),), f"has no effect: the source is {found.source}", "leave it out")
     if found.required and found.source == NONE:
         layers.error((("ci", "required"),), "can never hold: there is no `ci.source`", "name one, or leave it out")
+    if not found.required:
+        _refuse_waiting(layers, found)
     return found
+
+
+def _refuse_waiting(layers: Layers, found: CiSettings) -> None:
+    """Refuse what says how to wait for CI where nothing does."""
+    plain = CiSettings()
+    given = {
+        "dependents": found.dependents != plain.dependents,
+        "every": found.every_ms != plain.every_ms,
+        "patience": found.patience_ms != plain.patience_ms,
+    }
+    for name in (name for name, is_given in given.items() if is_given):
+        layers.error((("ci", name),), "has no effect: nothing waits for CI", "set ci.required, or leave it out")
 
 
 def _optional(value: object, pattern: re.Pattern[str], what: str) -> str:

@@ -53,11 +53,24 @@
     env = { STAGE = "night" }    # what workers find in their environment besides
     [kinds.reviewer]
     writes = "none"              # its workspace is read-only; network and limits as in [jail]
+    [hooks]
+    gate = "auto"                # auto | on | off: answers the hooks of agents
+    stop_refusals_max = 2        # how often one turn is kept from ending without evidence
+    targets = true               # record on what a tool was used, and not only which
+    [hooks.guards.tracker]
+    tool = "mcp__tracker__close"
+    known = ["id"]               # arguments that somebody must have given the worker
+    after = "mcp__tracker__get"  # what must have been used before, with the same
+    same = "id"
+    [prices."claude-sonnet-*"]
+    input = 3.0                  # US dollars for a million tokens, of models behind the gateway
+    output = 15.0
     [landing]
     train_max = 8                # candidates tested together
     parallel = 2                 # tests of trains at once
     flaky_retries = 1
     mode = "auto"                # auto | ask
+    combine = "worker"           # worker | prepared: a conflicting candidate is merged, marked, for its next worker
     [agents.fixer]
     driver = "command"           # all other keys are texts for that driver
     run = "ruff check --fix ."
@@ -103,15 +116,18 @@ from ganger.core.ids import ItemId, PlanId
 from ganger.core.model import Budget, Check, Kind, Lane, Rung
 from ganger.core.patterns import PathRules
 from ganger.core.policy import Policy
+from ganger.gateway.prices import Price as ModelPrice
 from ganger.plans import values
 from ganger.plans.items import ATTEMPTS, SILENCE_MS, WALL_MS, rung
 from ganger.plans.port import Contract, Known
 from ganger.plans.values import DAY_MS, HOUR_MS, SECOND_MS, Unfit, duration, flag, integer
 from ganger.plans.wording import shown
 from ganger.service import dead_settings, tables
-from ganger.service.ci_settings import CiSettings, read_ci
+from ganger.service.ci_settings import EVERY_MAX_MS, CiSettings, read_ci
 from ganger.service.containment import Containment, read_jail
+from ganger.service.hook_settings import HookSettings, read_hooks
 from ganger.service.layers import Key, Layer, Layers, Setting
+from ganger.service.model_prices import read_prices
 from ganger.service.protected import PROTECTED, started_files
 from ganger.service.provisioning import Provisioning, read_workspace
 from ganger.service.tables import Agent, Driver, Predicate, Scorer
@@ -149,10 +165,13 @@ class Config(Struct, frozen=True):
     weakened: str
     witness: str
     claims: str
+    off_plan: str
     train_max: int
     train_parallel: int
     flaky_retries: int
     landing_mode: str
+    combine: str
+    start_on: str
     attempts_max: int
     wall_max_ms: int
     silence_max_ms: int
@@ -175,6 +194,8 @@ class Config(Struct, frozen=True):
     replans_max: int
     jail: Containment
     ci: CiSettings
+    hooks: HookSettings
+    model_prices: dict[str, ModelPrice]
     workspace: Provisioning
     repo_top: Path
     search_path: str
@@ -197,6 +218,17 @@ class Config(Struct, frozen=True):
         Agents that report what they cost, and those of which nobody knows, are missing.
         """
         return {agent.name: agent.price for agent in self.agents.values() if isinstance(agent.price, tuple)}
+
+    @property
+    def is_metered(self) -> bool:
+        """Whether workers are behind the gateway, which knows what models cost."""
+        return self.jail.bounds.uses_gateway and bool(self.model_prices)
+
+    @property
+    def model_keys(self) -> tuple[str, ...]:
+        """The variables that hold the keys of agents' providers."""
+        named = (agent.settings.get("key_env", "") for agent in self.agents.values())
+        return tuple(sorted({name for name in named if name}))
 
     def _run_budget(self) -> Budget:
         """What one run may spend: as configured, or an even share of the tightest fleet or plan limit.
@@ -232,9 +264,11 @@ class Config(Struct, frozen=True):
             train_parallel=self.train_parallel,
             flaky_retries=self.flaky_retries,
             landing_mode=self.landing_mode,
+            combine=self.combine,
             weakened=self.weakened,
             witness=self.witness,
             claims=self.claims,
+            off_plan=self.off_plan,
             paths=rules,
             repo=repo,
             lanes=self.lanes,
@@ -246,13 +280,18 @@ class Config(Struct, frozen=True):
             fleet_budget=self.fleet_budget,
             plan_budgets=self.plan_budgets,
             run_budget=self._run_budget(),
-            priced=frozenset(agent.name for agent in self.agents.values() if agent.price),
+            priced=frozenset(agent.name for agent in self.agents.values() if agent.price or self.is_metered),
             providers=tuple((agent.name, agent.provider) for agent in self.agents.values() if agent.provider),
             stagger_ms=self.stagger_ms,
             breaker_max=self.breaker_max,
             breaker_ms=self.breaker_ms,
             progress_ms=self.progress_ms,
             same_calls_max=self.same_calls_max,
+            ci_required=self.ci.required,
+            ci_dependents=self.ci.dependents,
+            ci_every_ms=self.ci.every_ms,
+            ci_every_max_ms=max(self.ci.every_ms, EVERY_MAX_MS),
+            ci_patience_ms=self.ci.patience_ms,
             planner=self.planner,
             replans_max=self.replans_max,
         )
@@ -271,6 +310,7 @@ class Config(Struct, frozen=True):
             default_agent=self.default_agent,
             default_checks=tuple(self.checks),
             rung=self.rung,
+            start_on=self.start_on,
             attempts_max=self.attempts_max,
             wall_max_ms=self.wall_max_ms,
             silence_max_ms=self.silence_max_ms,
@@ -358,10 +398,13 @@ def _take_all(layers: Layers, repo_top: Path, search_path: str) -> Config:
         weakened=take(("verify", "weakened"), values.choice("refuse", "inbox", "allow"), "refuse"),
         witness=take(("verify", "witness"), values.choice("never", "fixes", "always"), "never"),
         claims=take(("verify", "claims"), values.choice("flag", "refuse"), "flag"),
+        off_plan=take(("verify", "off_plan"), values.choice("refuse", "inbox"), "refuse"),
         train_max=take(("landing", "train_max"), integer(1, 100), 8),
         train_parallel=take(("landing", "parallel"), integer(1, 16), 2),
         flaky_retries=take(("landing", "flaky_retries"), integer(0, 10), 1),
         landing_mode=take(("landing", "mode"), values.choice("auto", "ask"), "auto"),
+        combine=take(("landing", "combine"), values.choice("worker", "prepared"), "worker"),
+        start_on=take(("landing", "start_on"), values.choice("landed", "accepted"), "landed"),
         attempts_max=take(("budget", "item", "attempts_max"), integer(*ATTEMPTS), 3),
         wall_max_ms=take(("budget", "item", "wall_max"), duration(*WALL_MS), "45m"),
         silence_max_ms=take(("budget", "item", "silence_max"), duration(*SILENCE_MS), "10m"),
@@ -383,6 +426,8 @@ def _take_all(layers: Layers, repo_top: Path, search_path: str) -> Config:
         replans_max=take(("loop", "replans_max"), integer(1, 100), 3),
         jail=read_jail(layers),
         ci=ci,
+        hooks=read_hooks(layers),
+        model_prices=read_prices(layers),
         workspace=workspace,
         repo_top=repo_top,
         search_path=search_path,
@@ -407,7 +452,13 @@ def _judged(config: Config) -> dead_settings.Judged:
     for section, named in (("lanes", config.lanes), ("kinds", config.kinds)):
         limits |= {(section, one.name, "workers_max"): one.workers_max for one in named if one.workers_max}
     return dead_settings.Judged(
-        limits, config.lanes, config.autopick, dict(config.agents), config.planner, config.plan_budgets
+        limits,
+        config.lanes,
+        config.autopick,
+        dict(config.agents),
+        config.planner,
+        config.plan_budgets,
+        config.is_metered,
     )
 
 

@@ -10,9 +10,13 @@ import msgspec
 from msgspec import Struct
 
 from ganger.core.model import Writes
+from ganger.errors import ConfigError
+from ganger.jail import system
 from ganger.jail.bounds import Bounds, OfKind
+from ganger.jail.bubblewrap import Bubblewrap
 from ganger.jail.choice import TIERS, Mechanism, choose, tools_for
 from ganger.jail.port import Jail, Limits, Network
+from ganger.jail.port import shown as shown_jail
 from ganger.plans import values
 from ganger.plans.values import SECOND_MS, Unfit, duration, integer
 from ganger.plans.wording import shown
@@ -21,6 +25,8 @@ from ganger.service.layers import Key, Layers
 
 T = TypeVar("T")
 HOLDS = "jail.json"
+ETC = "etc"
+"""Where a copy of what jails show of /etc lies; an old one stays for as long as a worker may still see it."""
 PROCESSES_MAX = 4_096
 _COUNT, _MIB = (1, 1 << 22), (1, 1 << 24)
 _CPU_MS = (SECOND_MS, 7 * values.DAY_MS)
@@ -38,7 +44,16 @@ class Containment(Struct, frozen=True):
 
         `closed` are places that the tools on the path must not bring into sight: the user's checkout and the state.
         """
-        return choose(self.mechanism, self.tier_min, tools_for(search_path, closed))
+        jail = choose(self.mechanism, self.tier_min, tools_for(search_path, closed))
+        networks = {"jail.network": self.bounds.network}
+        networks |= {f"kinds.{name}.network": kind.network or Network.open for name, kind in self.bounds.kinds.items()}
+        for key, network in networks.items():
+            if jail.tier == TIERS[0] and network is not Network.open:
+                raise ConfigError(
+                    f'ganger.toml: `{key}` = "{network}" cannot be held: {shown_jail(jail)} keeps no network away',
+                    f"take it out, or let jail.tier_min be {TIERS[-1]}",
+                )
+        return jail
 
 
 class Holds(Struct, frozen=True):
@@ -47,21 +62,41 @@ class Holds(Struct, frozen=True):
     tier: str
     mechanism: str
     gaps: tuple[str, ...] = ()
+    kept_rights: str | None = None
+    """Why the supervisor itself can write wherever the person can; empty when it cannot, None where nobody knows."""
 
     @property
     def line(self) -> str:
-        """On one line, for a person."""
-        return f"{self.tier} ({self.mechanism})" + (f": {self.gaps[0]}" if self.tier == TIERS[0] and self.gaps else "")
+        """On one line, for a person: what holds, and what is missing."""
+        missing = f": {self.gaps[0]}" if self.tier == TIERS[0] and self.gaps else ""
+        kept = f"; the supervisor keeps your rights: {self.kept_rights}" if self.kept_rights else ""
+        return f"{self.tier} ({self.mechanism}){missing}{kept}"
+
+    @property
+    def whole(self) -> str:
+        """The line, with what holds for the supervisor."""
+        given_up = "; the supervisor writes only below its state directory" if self.kept_rights == "" else ""
+        return self.line + given_up
 
 
-def of_jail(jail: Jail) -> Holds:
-    """Describe a jail."""
-    return Holds(jail.tier, jail.mechanism, jail.gaps)
+def furnished(jail: Jail, state_dir: Path) -> Jail:
+    """The same jail, with what makes its starts quicker kept in the state directory; as it is where that cannot be."""
+    if not isinstance(jail, Bubblewrap):
+        return jail
+    try:
+        return jail.with_etc(system.copy_etc(state_dir / ETC))
+    except OSError:
+        return jail
 
 
-def keep(state_dir: Path, jail: Jail) -> None:
-    """Leave word of the jail in use; StateDirError when that cannot be."""
-    place.replace_file(state_dir / HOLDS, msgspec.json.encode(of_jail(jail)))
+def of_jail(jail: Jail, kept_rights: str | None = None) -> Holds:
+    """Describe a jail, and the supervisor that works with it."""
+    return Holds(jail.tier, jail.mechanism, jail.gaps, kept_rights)
+
+
+def keep(state_dir: Path, holds: Holds) -> None:
+    """Leave word of the containment in use; StateDirError when that cannot be."""
+    place.replace_file(state_dir / HOLDS, msgspec.json.encode(holds))
 
 
 def kept(state_dir: Path) -> Holds | None:
@@ -80,7 +115,7 @@ def read_jail(layers: Layers) -> Containment:
         readable=layers.take_from_files(("jail", "readable"), _places) or (),
         writable=layers.take_from_files(("jail", "writable"), _places) or (),
         network=take(("jail", "network"), _network, Network.open.value),
-        checks_network=take(("jail", "checks_network"), _network, Network.none.value),
+        checks_network=take(("jail", "checks_network"), _of_checks, Network.none.value),
         limits=_limits(layers, PROCESSES_MAX),
         kinds={name: kind for name, kind in kinds.items() if kind != OfKind()},
     )
@@ -124,9 +159,13 @@ def _limits_at(take: Callable[[str, Callable[[object], int]], int | None]) -> Li
 
 
 def _network(value: object) -> Network:
-    if value == "gateway":
-        raise Unfit('cannot be "gateway" in this version of ganger: there is none yet', 'write "none" or "open"')
     return Network(values.choice(*Network)(value))
+
+
+def _of_checks(value: object) -> Network:
+    if value == Network.gateway:
+        raise Unfit('cannot be "gateway": checks call no model', 'write "none" or "open"')
+    return _network(value)
 
 
 def _places(value: object) -> tuple[Path, ...]:

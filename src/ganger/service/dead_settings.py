@@ -35,6 +35,8 @@ class Judged(Struct, frozen=True):
     agents: dict[str, Agent]
     planner: str
     plan_budgets: tuple[tuple[str, Budget], ...]
+    metered: bool = False
+    """Whether a gateway knows what the agents cost."""
 
 
 def refuse(layers: Layers, judged: Judged) -> None:
@@ -106,7 +108,7 @@ def _lanes(layers: Layers, judged: Judged) -> None:
 
 def _money(layers: Layers, judged: Judged) -> None:
     """Refuse a limit of money where no agent's price is known: nothing could ever start."""
-    if not judged.agents or any(agent.price for agent in judged.agents.values()):
+    if judged.metered or not judged.agents or any(agent.price for agent in judged.agents.values()):
         return
     capped = [key for key in judged.limits if key[-1] == "usd_max"]
     if capped:

@@ -52,6 +52,8 @@ class Manifest(Struct, frozen=True):
     tier: str = ""
     prompt_sha256: str = ""
     """Of the brief; empty in the manifests of before it was noted."""
+    shared: bool = False
+    """Whether it only read, in a checkout that it could not write."""
 
 
 class Unreadable(Struct, frozen=True):

@@ -172,7 +172,8 @@ class Layers:
 
     def raise_faults(self) -> None:
         """Raise one ConfigError that lists everything recorded, if there is anything."""
-        found = [fault.text for faults in self._faults.values() for fault in faults.in_order()]
+        # A key that two parts of ganger ask for is wrong once.
+        found = dict.fromkeys(fault.text for faults in self._faults.values() for fault in faults.in_order())
         if found:
             raise ConfigError("\n".join(found), "correct the configuration; nothing was changed")
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ganger.errors import RepositoryError, StateDirError
-from ganger.git.naming import repo_id
+from ganger.git.naming import STANDIN, repo_id
 
 JOURNAL = "journal.db"
 _RECORD = "fleet.json"
@@ -58,14 +58,41 @@ def state_dir(start: Path, environ: Mapping[str, str], override: str = "") -> Pa
     """
     named = override or environ.get("GANGER_STATE", "")
     if named:
-        return Path(named).absolute()
+        return _real(Path(named))
     base = environ.get("XDG_STATE_HOME", "")
     if not base.startswith("/"):
         home = environ.get("HOME", "")
         if not home.startswith("/"):
             raise StateDirError("neither XDG_STATE_HOME nor HOME says where state is kept", "give --state-dir DIR")
         base = f"{home}/.local/state"
-    return Path(base) / "ganger" / repo_id(find_common_dir(start))
+    fleets = _real(Path(base)) / "ganger"
+    try:
+        return fleets / repo_id(find_common_dir(start))
+    except RepositoryError:
+        plain = _plain_directory(fleets, start)
+        if plain is None:
+            raise
+        return fleets / repo_id(plain)
+
+
+def _real(path: Path) -> Path:
+    """A place without links on the way to it: a jail shows what it is told to by this name, and no other."""
+    return Path(os.path.realpath(path))
+
+
+def _plain_directory(fleets: Path, start: Path) -> Path | None:
+    """The directory around `start`, in no repository, on whose files a fleet works; None when there is none."""
+    here = Path(os.path.realpath(start))
+    return next((folder for folder in (here, *here.parents) if (fleets / repo_id(folder) / STANDIN).is_dir()), None)
+
+
+def state_dir_for_plain(start: Path, environ: Mapping[str, str], override: str = "") -> Path:
+    """The state directory of the fleet of a directory that is no repository; it need not exist."""
+    try:
+        return state_dir(start, environ, override)
+    except RepositoryError:
+        base = environ.get("XDG_STATE_HOME", "") or f"{environ['HOME']}/.local/state"
+        return _real(Path(base)) / "ganger" / repo_id(_real(start))
 
 
 def prepare(directory: Path, common_dir: Path) -> None:

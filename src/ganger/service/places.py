@@ -33,6 +33,10 @@ class Places:
         """Where the workers of a run speak: its socket, and what they left when nobody listened."""
         return self.run(run) / "door"
 
+    def agent(self, run: str) -> Path:
+        """Settings and conversations of the agent program, for all turns of a run."""
+        return self.run(run) / "agent"
+
     def brief(self, run: str, turn: int) -> Path:
         """What the worker of a turn was told."""
         return self.turn(run, turn) / f"brief.{turn}.md"

@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import StrEnum
 
-import msgspec
 from msgspec import Struct
 
-from ganger.core.model import Report, ReportKind
 from ganger.journal.queries import ItemRow, Reader
+from ganger.service.claimed import claim_text, claims, false_claims, turns_of
 from ganger.service.shipped import RUNGS, Shipped
 
 
@@ -40,6 +39,8 @@ class Left(Struct, frozen=True):
     """By what it is verified, or what is missing, in a line."""
     claims: int = 0
     """How often a worker said that it is done."""
+    false_claims: int = 0
+    """How often that was refused by the evidence."""
 
 
 Closing = Callable[[str], str]
@@ -57,10 +58,11 @@ def left_of(items: tuple[Left, ...]) -> tuple[Left, ...]:
 
 
 def _stands(reader: Reader, item: ItemRow, ask: Callable[[str], Shipped], closing: Closing) -> Left:
-    claims = _claims(reader, item.id)
+    turns = turns_of(reader, item.id)
+    said, false = claims(turns), false_claims(turns)
 
     def stands(standing: Standing, text: str) -> Left:
-        return Left(item.id, item.title, item.status, standing, text, claims)
+        return Left(item.id, item.title, item.status, standing, text, said, len(false))
 
     if item.status == "finished":
         return stands(Standing.verified, "it was asked for no change, and its worker has reported")
@@ -68,13 +70,6 @@ def _stands(reader: Reader, item: ItemRow, ask: Callable[[str], Shipped], closin
     if found.rung == RUNGS[-1]:
         against = closing(found.commit)
         return stands(Standing.quiet_incomplete if against else Standing.verified, against or found.why)
-    if item.landed or claims:
-        return stands(Standing.quiet_incomplete, found.why)
+    if item.landed or said:
+        return stands(Standing.quiet_incomplete, "; ".join(text for text in (found.why, claim_text(false)) if text))
     return stands(Standing.open, found.why)
-
-
-def _claims(reader: Reader, item: str) -> int:
-    """How often a worker on the item said that it is done; an exit from which that is concluded says nothing."""
-    written = (turn.report for run in reader.runs(item) for turn in reader.turns(run.id) if turn.report)
-    reports = (msgspec.json.decode(text, type=Report) for text in written)
-    return sum(one.kind is ReportKind.done and one.source == "worker" for one in reports)

@@ -2,9 +2,10 @@
 
 The journal says with which commit an item landed and which tree was tested; git says whether that commit holds that
 tree and whether the target contains it. Where the journal knows nothing of a name, ganger's own merge commits may name
-it (`Ganger-Item`), and, weakest, some commit's first line. History is searched once for each name: what was found is
-noted with the tip it was found at, and the next question walks from that tip on. Such a note is a fact about commits,
-which never change; it is dropped when the target no longer descends from that tip.
+it (`Ganger-Item`), and, weakest, some commit's first line. What the hub knows of the target's history (`git.history`)
+is not walked; without that, history is searched once for each name: what was found is noted with the tip it was found
+at, and the next question walks from that tip on. Such a note is a fact about commits, which never change; it is dropped
+when the target no longer descends from that tip.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ganger.core.ids import Commit
+from ganger.git import history
 from ganger.git.command import UserGit, oid
 from ganger.git.ref_files import read_ref
 from ganger.journal.queries import Reader, TrainRow
@@ -27,6 +29,7 @@ COMMIT_DIGITS_MIN = 7
 SEARCH_S = 600.0
 _HEX = re.compile(rf"[0-9a-f]{{{COMMIT_DIGITS_MIN},64}}")
 _RUN = re.compile(r"^([A-Za-z0-9][A-Za-z0-9_-]*)\.[0-9]+$")
+_UNDONE = "Ganger-Undone-Commit"
 _REPORTED, _COMMITTED, _LANDED = "reported", "committed", "landed"
 RUNGS = (_REPORTED, _COMMITTED, _LANDED)
 """The rungs of `core.model` that a look at history alone can tell apart, weakest first; held equal by a test."""
@@ -61,7 +64,7 @@ class Target(NamedTuple):
     notes: Path | None
     """None: nothing is noted."""
     hub: Path | None = None
-    """Where git finds a commit-graph if the user's repository has none."""
+    """Where the history of the target is known by heart, and objects are that the user's repository lost."""
 
     def tip(self) -> str:
         """The commit that the branch names; empty when there is no such branch."""
@@ -72,6 +75,22 @@ class Target(NamedTuple):
         """Whether `tip` is `commit` or descends from it; False when there is no such commit."""
         if commit == tip:
             return True
+        known = self.known(tip)
+        if known is None:
+            return self._leads_to(commit, tip)
+        return known.holds(commit) or (known.tip != tip and self._is_among(commit, f"{known.tip}..{tip}"))
+
+    def known(self, tip: str) -> history.History | None:
+        """What the hub knows of the history of `tip`, or of a commit before it; None when that is nothing."""
+        found = history.read(self.hub / history.FOLDER) if self.hub is not None else None
+        if found is None or found.tip == tip or self._leads_to(found.tip, tip):
+            return found
+        return None
+
+    def _is_among(self, commit: str, revisions: str) -> bool:
+        return commit.encode() in self.git.run("rev-list", revisions, "--", timeout_s=SEARCH_S).splitlines()
+
+    def _leads_to(self, commit: str, tip: str) -> bool:
         more = {"GIT_ALTERNATE_OBJECT_DIRECTORIES": str(self.hub / "objects")} if self.hub is not None else {}
         return self.git.call("merge-base", "--is-ancestor", commit, tip, env=more, timeout_s=SEARCH_S).code == 0
 
@@ -117,6 +136,9 @@ def _commit(name: str, target: Target, tip: str, reader: Reader | None) -> Shipp
     full = target.git.rev_parse(f"{name}^{{commit}}")
     if full is None:
         return _named(name, target, tip)
+    undo = reader.undo_of(full) if reader is not None else None
+    if undo is not None:
+        return Shipped("", full, f"{full[:12]} landed, and {undo.by} had it undone as {undo.landed[:12]}")
     train = reader.train_of(full) if reader is not None else None
     if train is not None and train.landed_ms:
         return _landed(full[:12], full, train, target, tip)
@@ -127,23 +149,54 @@ def _commit(name: str, target: Target, tip: str, reader: Reader | None) -> Shipp
 
 def _named(name: str, target: Target, tip: str) -> Shipped:
     """Search the messages of the history for a name that the journal does not know."""
-    note = read_note(target.notes, name)
-    known = note if note is not None and target.contains(note.tip, tip) else None
+    heart = target.known(tip)
+    known = by_heart = _by_heart(name, heart)
+    note = read_note(target.notes, name) if by_heart is None else None
+    if note is not None and target.contains(note.tip, tip):
+        known = note
     found = known
     if known is None or known.tip != tip:
         revisions = tip if known is None else f"{known.tip}..{tip}"
         found = _better(known, next(_mentions(name, target, revisions, tip), None))
-    if found is not None:
-        keep_note(target.notes, name, note, Note(tip, found.rung, found.commit))
-    else:
-        keep_note(target.notes, name, note, Note(tip, "", ""))
+    if by_heart is None:
+        keep_note(target.notes, name, note, Note(tip, *found[1:3]) if found is not None else Note(tip, "", ""))
     if found is None or not found.rung:
         return Shipped("", "", f"nothing in {target.branch} speaks of {name}, and the journal does not know it")
     short = found.commit[:12]
     if found.rung == _COMMITTED:
+        back = _taken_back(found.commit, target, heart, tip)
+        if back:
+            return Shipped("", found.commit, f"{short} in {target.branch} landed {name}, and {back[:12]} took it back")
         why = f"{short} in {target.branch} says that it landed {name}, and no journal does"
         return Shipped(_COMMITTED, found.commit, why)
     return Shipped(_REPORTED, found.commit, f"{short} in {target.branch} speaks of {name}, which proves nothing")
+
+
+def _taken_back(commit: str, target: Target, known: history.History | None, tip: str) -> str:
+    """The commit that says, on the target itself, that it undid another; empty when none does."""
+    found = known.mention(commit) if known is not None else None
+    if found is not None and found.rank == history.NAMED:
+        return found.commit
+    since = commit if known is None else known.tip
+    if since == tip:
+        return ""
+    printed = target.git.run(
+        *("log", "-z", "--no-show-signature", "--fixed-strings", f"--grep={_UNDONE}: {commit}", "--first-parent"),
+        *(f"--format=%H%x1f%(trailers:key={_UNDONE},valueonly,separator=%x1e)", f"{since}..{tip}", "--"),
+        timeout_s=SEARCH_S,
+    )
+    said = (line.split("\x1f", 1) for line in printed.decode("ascii", "replace").split("\0") if line)
+    return next((undo for undo, undone in said if commit in undone.split("\x1e")), "")
+
+
+def _by_heart(name: str, known: history.History | None) -> Note | None:
+    """What the hub knows of a name; None when it is not one that it would know of."""
+    if known is None or not history.is_word(name):
+        return None
+    found = known.mention(name)
+    if found is None:
+        return Note(known.tip, "", "")
+    return Note(known.tip, _COMMITTED if found.rank == history.NAMED else _REPORTED, found.commit)
 
 
 def _better(known: Note | None, found: Note | None) -> Note | None:

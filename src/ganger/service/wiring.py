@@ -19,8 +19,8 @@ from ganger.core import commands as cmd
 from ganger.core.ids import Commit, ItemId, PlanId
 from ganger.core.policy import Policy
 from ganger.drivers.port import Driver, load_driver
-from ganger.errors import ConfigError, GangerError, StateDirError, UsageError
-from ganger.git import seeding
+from ganger.errors import ConfigError, GangerError, RepositoryError, StateDirError, UsageError
+from ganger.git import seeding, standin
 from ganger.git.hub import Hub
 from ganger.git.repository import Repository, check_target, detect_target, open_repository
 from ganger.jail.port import Jail
@@ -57,13 +57,68 @@ def gather(start: Path, environ: Mapping[str, str], state_override: str, flags: 
 
     Raises RepositoryError, ConfigError or StateDirError.
     """
-    repository = open_repository(start)
+    repository = open_here(start, environ, state_override)
     user = configuration.user_config_path(environ)
     config = configuration.load(repository.top, user, environ, flags)
     target = config.target or detect_target(repository)
     check_target(repository, target)
     policy = config.policy(repository.rules, time.localtime().tm_gmtoff // 60, target, repo=repository.repo_id)
     return Parts(repository, place.state_dir(start, environ, state_override), config, policy)
+
+
+def open_here(start: Path, environ: Mapping[str, str], state_override: str) -> Repository:
+    """Open the repository around `start`, or what stands in for it where the fleet works on files without a commit."""
+    try:
+        found = place.state_dir(start, environ, state_override)
+    except (RepositoryError, StateDirError):
+        return open_repository(start)
+    beside = standin.is_there(found) and Path(os.path.realpath(start)).is_relative_to(standin.top_of(found))
+    return standin.open_standin(found) if beside else open_repository(start)
+
+
+def take_in(start: Path, environ: Mapping[str, str], state_override: str) -> tuple[str, ...]:
+    """Where nothing is committed, have the files worked on as they are now; what a person should know, a line each."""
+    top = standin.without_commits(start)
+    if top is None:
+        return ()
+    done = standin.take_in(place.state_dir_for_plain(top, environ, state_override), top)
+    branch = detect_target(done.repository)
+    told = [
+        f"nothing is committed in {top}: your files are worked on as they are now, and what lands does not land there",
+        f"to have it there: {standin.taking(done.repository, branch)}",
+    ]
+    if done.differing:
+        told.append(
+            f"changed both by you and by what landed, and as you have it from now on: {', '.join(done.differing)}"
+        )
+    return tuple(told)
+
+
+def ready_to_take(parts: Parts) -> str:
+    """The command that brings what landed into a directory without commits; empty where there is nothing to bring."""
+    repository, branch = parts.repository, parts.policy.target
+    ready = repository.beside is not None and standin.has_more(repository, branch)
+    return standin.taking(repository, branch) if ready else ""
+
+
+def refuse_outgrown(parts: Parts) -> None:
+    """RepositoryError when a fleet that works beside files without a commit could as well work on commits by now."""
+    if parts.repository.beside is not None and standin.is_outgrown(parts.repository):
+        raise RepositoryError(
+            f"{parts.repository.top} has commits by now, and this fleet works beside it",
+            f"take what landed ({standin.taking(parts.repository, parts.policy.target)}), then use a new --state-dir",
+        )
+
+
+def refuse_missing_links(parts: Parts) -> None:
+    """ConfigError when a folder that every workspace is to be linked to is not there, and no setup makes it."""
+    wanted = parts.config.workspace
+    missing = [] if wanted.setup else [name for name in wanted.linked if not (parts.repository.top / name).is_dir()]
+    if missing:
+        raise ConfigError(
+            f"ganger.toml: `workspace.linked` names {missing[0]}, and {parts.repository.top} has no such folder",
+            "make it there, or say in workspace.setup what makes it",
+        )
 
 
 def open_fleet(parts: Parts) -> Fleet:
@@ -152,7 +207,12 @@ def open_hub(parts: Parts) -> Hub:
 
 
 def seeded(parts: Parts, plan: Plan) -> Plan:
-    """The plan, with items whose runs begin with what is not committed in the user's main work tree now."""
+    """The plan, with items whose runs begin with what is not committed in the user's main work tree now.
+
+    Where nothing at all is committed, the files are what all runs begin with anyway.
+    """
+    if parts.repository.beside is not None:
+        return plan
     seed = seeding.freeze(open_hub(parts)) or Commit("")
     items = tuple(replace(item, spec=replace(item.spec, seed=seed)) for item in plan.items)
     return replace(plan, items=items)

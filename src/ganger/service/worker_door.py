@@ -17,7 +17,7 @@ import selectors
 import socket
 import stat
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -33,6 +33,7 @@ from ganger.service.fleet import Fleet
 from ganger.service.places import Places
 from ganger.service.worker_talk import (
     ANSWERS,
+    ENDED,
     LINE_BYTES_MAX,
     SOCKET,
     SPOOL,
@@ -105,6 +106,19 @@ class Listener:
         """Take in what workers of live runs said while nobody listened."""
         for run, token in self._fleet.look(lambda state, _: live(state)).items():
             self.take_in(run, token)
+
+    def ended(self, runs: Iterable[RunId]) -> list[RunId]:
+        """Those of some runs that are not live any more; none where the fleet cannot be looked at."""
+        with contextlib.suppress(GangerError):
+            alive = self._fleet.look(lambda state, _: live(state))
+            return [run for run in runs if run not in alive]
+        return []
+
+    def end(self, run: RunId) -> None:
+        """Leave word for a worker that speaks when its run has ended: nobody will take in what it says."""
+        refusal = Refusal(RefusalCode.stale_token, f"run {run} is not live: it ended", "stop working on it")
+        with contextlib.suppress(OSError):
+            place.replace_file(self._places.door(run) / ENDED, encode(Refused(refusal)))
 
     def answer(self, run: RunId, token: Token, line: bytes) -> Answer:
         """Answer one message of a worker of a run, whatever it holds."""
@@ -198,6 +212,8 @@ class WorkerDoor:
                         os.read(self._read_end, 65_536)
                 else:
                     self._accept(key.data)
+        for run in self._listener.ended(self._sockets):
+            self._listener.end(run)
         for run in list(self._sockets):
             self._shut(run)
         self._selector.close()
@@ -206,7 +222,10 @@ class WorkerDoor:
         """Open and close sockets so that they are those of the wanted runs, and take in what lies there."""
         with self._lock:
             wanted = dict(self._wanted)
-        for run in [run for run in self._sockets if run not in wanted]:
+        gone = [run for run in self._sockets if run not in wanted]
+        for run in self._listener.ended(gone):
+            self._listener.end(run)
+        for run in gone:
             self._shut(run)
         for run, token in wanted.items():
             try:

@@ -25,6 +25,8 @@ from ganger.core.model import Refusal
 
 SOCKET, SPOOL, ANSWERS, TAKEN = "sock", "spool", "answers", "taken"
 """What lies in the folder of a door; a worker writes only into `spool`."""
+ENDED = "ended"
+"""Lies there once the run has ended: the answer to whatever is still said."""
 LINE_BYTES_MAX = 1 << 18
 TIMEOUT_S = 30.0
 ANSWER_S = 5.0
@@ -94,6 +96,8 @@ def speak(door: Path, message: Message) -> Answer | Kept:
     try:
         return _exchange(door, message)
     except OSError as error:
+        with contextlib.suppress(FileNotFoundError):
+            return _decoded((door / ENDED).read_bytes())
         listened = isinstance(error, PermissionError) and (door / SOCKET).exists()
     _keep(door, message)
     until = time.monotonic() + (ANSWER_S if listened else 0)

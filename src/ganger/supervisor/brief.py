@@ -5,8 +5,12 @@ from __future__ import annotations
 import msgspec
 
 from ganger.core.facts import Run
+from ganger.core.ids import Commit
 from ganger.core.model import Again, EndKind, Evidence, ItemSpec, Verdict
-from ganger.journal.queries import Reader, RunRow
+from ganger.git.combining import Preparation
+from ganger.journal.queries import MessageRow, Reader, RunRow
+from ganger.service.claimed import false_claims, turns_of
+from ganger.supervisor import combine
 from ganger.supervisor.recovery import Held
 
 TAIL_LINES = 30
@@ -15,11 +19,20 @@ SUBJECT_CHARS_MAX = 200
 
 
 def compose(
-    reader: Reader, run: Run, spec: ItemSpec, turn: int, held: Held | None = None, meets: tuple[str, ...] = ()
+    reader: Reader,
+    run: Run,
+    spec: ItemSpec,
+    turn: int,
+    held: Held | None = None,
+    meets: tuple[str, ...] = (),
+    baseline: Commit | None = None,
+    prepared: Preparation | None = None,
 ) -> str:
     """Write the brief of a turn; the same facts give the same text.
 
     `held` is what a turn that was cut off left, `meets` how its changes meet those of others at work, a line each.
+    `baseline` is the commit of a person's uncommitted work at which the run begins, if it does;
+    `prepared` the merge of an earlier candidate with which it does.
     """
     item = reader.item(spec.id)
     parts = [f"# {spec.title}\n", item.brief.rstrip() if item is not None and item.brief else "(no further text)"]
@@ -29,11 +42,15 @@ def compose(
         parts.append("These checks are run on what you commit, by ganger, in its own checkout:")
         parts += [f"- {check.name}: `{' '.join(check.argv)}`" for check in spec.checks]
     parts += _direction(reader, spec)
+    parts += _not_yours(baseline)
+    parts += combine.told(prepared) if prepared is not None else []
     parts += _going_on(run, held)
     parts += ["\n## Others at work\n", "What you changed so far meets what others have:\n", *meets] if meets else []
-    parts += _rejections(reader, run, turn)
+    parts += _false_claims(reader, run)
+    parts += _rejections(reader, run, turn, prepared.earlier if prepared is not None else "")
     parts += _rewinds(reader, run)
     parts += _answers(reader, spec)
+    parts += _messages(reader, run, turn)
     parts.append(HOW)
     return "\n".join(parts) + "\n"
 
@@ -56,6 +73,18 @@ def _direction(reader: Reader, spec: ItemSpec) -> list[str]:
     if plan is None or not plan.steer:
         return []
     return ["\n## Direction\n", "From the person who is responsible, for all that is still to be done:\n", plan.steer]
+
+
+def _not_yours(baseline: Commit | None) -> list[str]:
+    """That the workspace begins with the uncommitted work of a person."""
+    if baseline is None:
+        return []
+    return [
+        "\n## What is not yours\n",
+        f"Your branch begins with a commit that you did not make: {baseline[:12]}, the uncommitted work of a person.",
+        "Read it and build on it. It is no part of what you hand in and does not land: leave that commit as it is and",
+        f"change no lines that it changed. `git diff {baseline[:12]}` shows what is yours.",
+    ]
 
 
 def _going_on(run: Run, held: Held | None) -> list[str]:
@@ -82,15 +111,27 @@ def _at_most(lines: list[str]) -> list[str]:
     return lines if left_out <= 0 else [*lines[:HELD_LINES_MAX], f"- and {left_out} more"]
 
 
-def _rejections(reader: Reader, run: Run, turn: int) -> list[str]:
-    """What was wrong with earlier tries: of this run turn by turn, of earlier runs how they ended."""
+def _false_claims(reader: Reader, run: Run) -> list[str]:
+    """That the item was said to be done before, and was not."""
+    found = false_claims(turns_of(reader, run.item))
+    if not found:
+        return []
+    lines = [f"- {one.run}, turn {one.turn}: {one.why}" for one in found]
+    return ["\n## Said to be done, and was not\n", "Whoever said so before you was wrong each time:\n", *lines]
+
+
+def _rejections(reader: Reader, run: Run, turn: int, merged: str) -> list[str]:
+    """What was wrong with earlier tries: of this run turn by turn, of earlier runs how they ended.
+
+    `merged` is an earlier run whose work is in the workspace.
+    """
     lines: list[str] = []
     for earlier in reader.runs(run.item):
         if earlier.id == run.id:
             continue
         if earlier.ended_ms:
             lines.append(f"- attempt {earlier.attempt} ended {earlier.ending}: {earlier.reason}")
-            lines += _left_behind(reader, earlier)
+            lines += _left_behind(reader, earlier) if earlier.id != merged else []
     for row in reader.turns(run.id):
         if row.turn >= turn or not row.verdict:
             continue
@@ -123,6 +164,17 @@ def _failed_output(evidence: str) -> list[str]:
             tail = "\n".join(result.tail.splitlines()[-TAIL_LINES:])
             lines.append(f"\nOutput of {result.name} ({result.state}):\n\n```\n{tail}\n```\n")
     return lines
+
+
+def _messages(reader: Reader, run: Run, turn: int) -> list[str]:
+    """What is said to the worker of this turn, and of no other."""
+    found = [row for row in reader.messages(run.id) if row.turn == turn and not row.at_work]
+    return ["\n## Said to you\n", *map(message_text, found)] if found else []
+
+
+def message_text(row: MessageRow) -> str:
+    """How a worker is told a message."""
+    return f"- from {row.by or 'ganger'}: {row.text}"
 
 
 def _answers(reader: Reader, spec: ItemSpec) -> list[str]:

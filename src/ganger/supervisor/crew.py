@@ -13,28 +13,32 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 from ganger.core.effects import (
+    AskCi,
     CleanWorkspace,
     CollectEvidence,
     Effect,
     EndRun,
     Land,
+    MakeBase,
     ReadPlan,
+    ReadTarget,
     Recover,
     Rewind,
     StartWorker,
     StopWorker,
     TestTrain,
+    TestUndo,
 )
 
 ORDER: tuple[type, ...] = (
-    *(StopWorker, StartWorker, Recover, Rewind, Land, TestTrain, CollectEvidence),
-    *(EndRun, ReadPlan, CleanWorkspace),
+    *(StopWorker, StartWorker, MakeBase, Recover, Rewind, Land, TestUndo, TestTrain, CollectEvidence),
+    *(EndRun, ReadPlan, ReadTarget, AskCi, CleanWorkspace),
 )
 """Most important first: what keeps workers busy, then what lets items land, then what only tidies up."""
-LONG = (TestTrain, CollectEvidence)
+LONG = (TestTrain, TestUndo, CollectEvidence)
 HANDS = 4
 HANDS_FOR_OTHERS = 2
-"""Threads that tidying up leaves free."""
+"""Threads that tidying up, and asking others, leave free."""
 
 
 class Crew:
@@ -55,7 +59,7 @@ class Crew:
         """Whether a thread is free for it."""
         with self._lock:
             free = self._free[isinstance(effect, LONG)]
-        return free > (HANDS_FOR_OTHERS if isinstance(effect, CleanWorkspace) else 0)
+        return free > (HANDS_FOR_OTHERS if isinstance(effect, CleanWorkspace | AskCi) else 0)
 
     def start(self, effect: Effect, work: Callable[[Effect], None]) -> None:
         """Have a free thread call `work(effect)`; only when there is room."""

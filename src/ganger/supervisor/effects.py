@@ -13,26 +13,33 @@ from msgspec import Struct
 
 from ganger.core import commands as cmd
 from ganger.core import events as ev
+from ganger.core.closing import landings
 from ganger.core.effects import (
+    AskCi,
     CleanWorkspace,
     CollectEvidence,
     Effect,
     EndRun,
     Land,
+    MakeBase,
     Observed,
     ReadPlan,
+    ReadTarget,
     Recover,
     Rewind,
     StartWorker,
     StopWorker,
     Submit,
     TestTrain,
+    TestUndo,
 )
-from ganger.core.facts import Run
-from ganger.core.ids import Commit, RunId
-from ganger.core.model import CheckResult, Evidence, ItemSpec, RecoveryFacts, Refusal, WorkerId
+from ganger.core.facts import Run, Undo
+from ganger.core.foundation import Head, heads
+from ganger.core.ids import Commit, ItemId, RunId
+from ganger.core.model import Check, CheckResult, CiState, Evidence, ItemSpec, RecoveryFacts, Refusal, WorkerId
 from ganger.core.state import State
 from ganger.core.train import Trial
+from ganger.core.undo import required
 from ganger.service.fleet import Fleet, Reply
 
 
@@ -63,12 +70,44 @@ class Probed(Struct, frozen=True):
     took_ms: int = 0
 
 
+class Undid(Struct, frozen=True):
+    """How an undo did on top of the target."""
+
+    old: Commit
+    commit: Commit
+    """Empty when it could not be worked out."""
+    tree: Commit
+    passed: bool
+    checks: tuple[CheckResult, ...] = ()
+    reason: str = ""
+    """Why it cannot land; empty when it passed."""
+    took_ms: int = 0
+
+
 class LandSeen(Struct, frozen=True):
     """What became of a landing: `landed`, `moved`, `dirty` or `blocked`, and where the target is."""
 
     state: str
     tip: Commit
     detail: tuple[str, ...] = ()
+
+
+class Founded(Struct, frozen=True):
+    """What came of merging the target with accepted heads."""
+
+    root: Commit
+    """Where the target was."""
+    commit: Commit
+    """Empty where they do not go together."""
+    conflicts: tuple[str, ...] = ()
+
+
+class CiSeen(Struct, frozen=True):
+    """What CI says of a commit, and where it was asked."""
+
+    state: CiState
+    text: str
+    where: str = ""
 
 
 class World(Protocol):
@@ -80,6 +119,10 @@ class World(Protocol):
 
     def start(self, run: Run, spec: ItemSpec, turn: int) -> WorkerId:
         """Start the worker of a turn, or find the one that was started before; makes the workspace if need be."""
+        ...
+
+    def has_started(self, run: Run, turn: int) -> bool:
+        """Whether the worker of a turn was started before, without that being recorded yet."""
         ...
 
     def stop(self, run: Run) -> None:
@@ -96,6 +139,10 @@ class World(Protocol):
 
     def probe(self, run: Run, spec: ItemSpec, trial: Trial) -> Probed:
         """Test an accused candidate by itself on top of a commit, or that commit without it."""
+        ...
+
+    def undo(self, wanted: Undo, must: tuple[Check, ...], own: tuple[Check, ...]) -> Undid:
+        """Take a commit's change back on the target and check the whole; `own` may fail as they did before it."""
         ...
 
     def land(self, old: Commit, new: Commit, tree: Commit) -> LandSeen:
@@ -116,6 +163,18 @@ class World(Protocol):
 
     def rewind(self, run: Run, commit: Commit) -> None:
         """Keep what the workspace holds, and make it hold the bytes of a checkpoint."""
+        ...
+
+    def make_base(self, item: ItemId, heads: tuple[Head, ...]) -> Founded:
+        """Merge the target with the candidates on which a run of the item is to stand."""
+        ...
+
+    def ask_ci(self, commit: Commit) -> CiSeen:
+        """Ask CI about a commit of the target; an answer that cannot be had is one as well."""
+        ...
+
+    def read_target(self, landings: tuple[Commit, ...]) -> tuple[Commit, tuple[Commit, ...]]:
+        """Read where the target is (empty: it is gone), and which of these commits that does not contain."""
         ...
 
     def read_plan(self, path: str) -> cmd.AddPlan | str:
@@ -139,6 +198,8 @@ def carry_out(effect: Effect, fleet: Fleet, world: World) -> Reply | None:
             return _collect(effect, fleet, world)
         case TestTrain():
             return _probe(effect, fleet, world) if effect.onto else _test(effect, fleet, world)
+        case TestUndo():
+            return _undo(effect, fleet, world)
         case Land():
             seen = world.land(effect.old, effect.new, effect.tree)
             return fleet.submit(cmd.RecordLanding(effect.new, seen.state, seen.tip, seen.detail), fleet.acts_as)
@@ -148,6 +209,12 @@ def carry_out(effect: Effect, fleet: Fleet, world: World) -> Reply | None:
             return _recover(effect, fleet, world)
         case Rewind():
             return _rewind(effect, fleet, world)
+        case MakeBase():
+            return _make_base(effect, fleet, world)
+        case AskCi():
+            return _ask_ci(effect, fleet, world)
+        case ReadTarget():
+            return _read_target(fleet, world)
         case ReadPlan():
             return _read_plan(effect, fleet, world)
         case CleanWorkspace():
@@ -169,6 +236,8 @@ def _start(effect: StartWorker, fleet: Fleet, world: World) -> Reply | None:
     run = _run(fleet, effect.run)
     if run is None or not run.turn_due or run.turn + 1 != effect.turn:
         return None
+    if run.messages and not world.has_started(run, effect.turn):
+        fleet.submit(cmd.GiveMessages(run.id, run.lease.token, effect.turn), fleet.acts_as)
     worker = world.start(run, _spec(fleet, run), effect.turn)
     return fleet.submit(cmd.RecordStart(run.id, run.lease.token, effect.turn, worker), fleet.acts_as)
 
@@ -244,6 +313,28 @@ def _probe(effect: TestTrain, fleet: Fleet, world: World) -> Reply | None:
     )
 
 
+def _undo(effect: TestUndo, fleet: Fleet, world: World) -> Reply | None:
+    """Work out and test what a person wants undone; pointless when they do no longer."""
+    wanted = fleet.look(lambda state, _: state.undos.get(effect.commit))
+    if wanted is None or wanted.question:
+        return None
+    must, own = fleet.look(lambda state, _: required(state, wanted))
+    undid = world.undo(wanted, must, own)
+    return fleet.submit(
+        cmd.RecordUndo(
+            commit=effect.commit,
+            old=undid.old,
+            new=undid.commit,
+            tree=undid.tree,
+            passed=undid.passed,
+            checks=undid.checks,
+            reason=undid.reason,
+            took_ms=undid.took_ms,
+        ),
+        fleet.acts_as,
+    )
+
+
 def _recover(effect: Recover, fleet: Fleet, world: World) -> Reply | None:
     run = _run(fleet, effect.run)
     if run is None or run.turn != effect.turn or not run.lost:
@@ -258,6 +349,29 @@ def _rewind(effect: Rewind, fleet: Fleet, world: World) -> Reply | None:
         return None
     world.rewind(run, effect.commit)
     return fleet.submit(cmd.RecordRewind(run.id, run.lease.token, effect.commit), fleet.acts_as)
+
+
+def _make_base(effect: MakeBase, fleet: Fleet, world: World) -> Reply | None:
+    wanted = fleet.look(
+        lambda state, _: effect.item in state.items and heads(state, state.items[effect.item].spec) == effect.heads
+    )
+    if not wanted:
+        return None
+    made = world.make_base(effect.item, effect.heads)
+    command = cmd.RecordBase(effect.item, made.root, effect.heads, made.commit, made.conflicts)
+    return fleet.submit(command, fleet.acts_as)
+
+
+def _ask_ci(effect: AskCi, fleet: Fleet, world: World) -> Reply | None:
+    if fleet.look(lambda state, _: effect.commit not in state.awaited):
+        return None
+    said = world.ask_ci(effect.commit)
+    return fleet.submit(cmd.RecordCi(effect.commit, said.state, said.text, said.where), fleet.acts_as)
+
+
+def _read_target(fleet: Fleet, world: World) -> Reply | None:
+    tip, missing = world.read_target(fleet.look(lambda state, _: landings(state)))
+    return fleet.submit(cmd.RecordTargetRead(tip, missing), fleet.acts_as)
 
 
 def _read_plan(effect: ReadPlan, fleet: Fleet, world: World) -> Reply:

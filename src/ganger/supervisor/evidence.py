@@ -33,16 +33,19 @@ from ganger.git import seeding, workspace
 from ganger.git.changes import Change, changed_paths
 from ganger.git.hub import Hub
 from ganger.git.merge import checkout_tree, with_protected_from
-from ganger.git.refs import candidate_ref
+from ganger.git.refs import TARGET, candidate_ref
 from ganger.git.trash import discard_scratch
 from ganger.git.trees import Edits, Entry, edit_tree
 from ganger.jail.bounds import NO_BOUNDS, Bounds
+from ganger.jail.none import NoJail
 from ganger.jail.port import Jail, Reach
 from ganger.jail.system import tool_homes
-from ganger.verifier import injection, record, substance
+from ganger.supervisor import linked
+from ganger.supervisor.linked import Linked, LinkedFor, none_linked
+from ganger.verifier import injection, listed, record, substance
 from ganger.verifier.containment import lost_tests, missing_tests, named, newly_xfailed, runner_faults, state_of
 from ganger.verifier.contents import blobs_of, paths_of, read_changed
-from ganger.verifier.footprint import footprint, survey, writes
+from ganger.verifier.footprint import Survey, footprint, survey, writes
 from ganger.verifier.identity import verifier_hash
 from ganger.verifier.markers import leftover_faults
 from ganger.verifier.reference import Outcome, References
@@ -95,8 +98,11 @@ class Checker:
         is_protected: Callable[[str], bool],
         is_test: Callable[[str], bool] = never,
         bounds: Bounds = NO_BOUNDS,
+        linked_for: LinkedFor = none_linked,
     ) -> None:
+        """`linked_for` tells the folders of dependencies that the check-outs of checks have by links."""
         self._state_dir, self._hub, self._jail, self._bounds = state_dir, hub, jail, bounds
+        self._linked_for, self._digests = linked_for, linked.Digests()
         # Trees of one repository have nearly the same paths, and each is matched against a long list of patterns.
         self._is_protected, self._is_test = lru_cache(1 << 18)(is_protected), is_test
         self._references = References(state_dir)
@@ -123,23 +129,38 @@ class Checker:
         return tuple(judged(ran, base, asked) for ran in self.ran(tree, checks, log_dir, base))
 
     def ran(
-        self, tree: Commit, checks: Sequence[Check], log_dir: Path, base: Outcomes | None = None
+        self,
+        tree: Commit,
+        checks: Sequence[Check],
+        log_dir: Path,
+        base: Outcomes | None = None,
+        links: Commit | None = None,
     ) -> tuple[Ran, ...]:
-        """Run checks on one tree; not more sessions of test runners are recorded than there were on the base."""
+        """Run checks on one tree; not more sessions of test runners are recorded than there were on the base.
+
+        `links` is the base whose linked folders the tree gets, so that no candidate chooses them; None: the target.
+        """
         if not checks:
             return ()
+        links = links or self._hub.ref(TARGET) or tree
+        folders = self._folders(tree, links)
         scratch = self._state_dir / "scratch" / uuid.uuid4().hex
         for part in (*PARTS, TOOLS):
             (scratch / part).mkdir(parents=True)
         try:
             checkout_tree(self._hub, tree, scratch / "tree")
+            for folder in folders:
+                linked.link(scratch / "tree", folder)
             log_dir.mkdir(parents=True, exist_ok=True)
-            found = tuple(self._run_one(check, tree, scratch, log_dir, _sessions(base, check)) for check in checks)
+            found = tuple(
+                self._run_one(check, tree, scratch, log_dir, _sessions(base, check), folders) for check in checks
+            )
         finally:
             discard_scratch(self._state_dir, scratch)
         for check, ran in zip(checks, found, strict=True):
             if ran.result.state is CheckState.passed:
-                self._references.put(self._hub.tree_of(tree), check, self.verifier(tree, (check,)), ran.outcome)
+                verifier = self.verifier(tree, (check,), links)
+                self._references.put(self._hub.tree_of(tree), check, verifier, ran.outcome)
         return found
 
     def reference(self, tree: Commit, checks: Sequence[Check], log_dir: Path) -> Outcomes:
@@ -151,14 +172,14 @@ class Checker:
                     tree,
                     check,
                     self.verifier(tree, (check,)),
-                    lambda check=check: self.ran(tree, (check,), log_dir)[0].outcome,  # type: ignore[misc]
+                    lambda check=check: self.ran(tree, (check,), log_dir, links=tree)[0].outcome,  # type: ignore[misc]
                 )
                 for check in checks
             }
 
     def steadied(self, tree: Commit, check: Check, log_dir: Path, known: Outcome) -> Outcome:
         """Run a check on a base once more, and keep of its tests those that are executed each time."""
-        again = self.ran(tree, (check,), log_dir)[0].outcome
+        again = self.ran(tree, (check,), log_dir, links=tree)[0].outcome
         steady = {
             name: test
             for name, test in known.seen.tests.items()
@@ -168,11 +189,30 @@ class Checker:
         self._references.put(self._hub.tree_of(tree), check, self.verifier(tree, (check,)), found)
         return found
 
-    def verifier(self, base: Commit, checks: Sequence[Check]) -> str:
-        """The hash of what verifies candidates of a base."""
-        return _verifier(self._hub, self._hub.tree_of(base), self._is_protected, tuple(checks), self.tier)
+    def verifier(self, base: Commit, checks: Sequence[Check], links: Commit | None = None) -> str:
+        """The hash of what verifies candidates of a base; `links`: the folders that it links are those of another."""
+        state = self._digests.of(self._linked_for(links or base))
+        return _verifier(self._hub, self._hub.tree_of(base), self._is_protected, tuple(checks), self.tier, state)
 
-    def _run_one(self, check: Check, tree: Commit, scratch: Path, log_dir: Path, sessions: int) -> Ran:
+    def linked_state(self, tree: Commit) -> str:
+        """What the folders hold now that a check-out of a tree gets, where nobody says whose they are."""
+        return self._digests.of(self._linked_for(self._hub.ref(TARGET) or tree))
+
+    def link_faults(self, tree: Commit, base: Commit) -> tuple[str, ...]:
+        """Say which folders a candidate brings along that its check-out is to have by links, a line each."""
+        names = [folder.name for folder in self._linked_for(base)]
+        meant = linked.in_the_way(names, blobs_of(self._hub, tree)) if names else ()
+        return tuple(f"has {name} of its own, which checks get as [workspace] linked says" for name in meant)
+
+    def _folders(self, tree: Commit, links: Commit) -> tuple[Linked, ...]:
+        """The folders that a check-out gets; what a tree has itself stays as it is there."""
+        folders = self._linked_for(links)
+        taken = linked.in_the_way([one.name for one in folders], blobs_of(self._hub, tree)) if folders else ()
+        return tuple(one for one in folders if one.name not in taken)
+
+    def _run_one(
+        self, check: Check, tree: Commit, scratch: Path, log_dir: Path, sessions: int, folders: tuple[Linked, ...]
+    ) -> Ran:
         log = log_dir / f"{check.name}.log"
         log.write_bytes(b"")
         seen_at = scratch / "seen" / uuid.uuid4().hex[:8]
@@ -181,14 +221,17 @@ class Checker:
         env = self._environment(scratch) | injection.environment(
             seen_at, _tools(scratch), check.argv, place, node_reports=self._node_reports(check, scratch, log_dir)
         )
-        before = survey(place)
+        before, shared = survey(place), self._open_to_writes(folders)
         began = time.monotonic_ns()
-        ended = run_check(check.argv, env, place, check.timeout_ms, log, self._jail, self._reach(scratch))
+        reach = self._reach(scratch, tuple(folder.source for folder in folders))
+        ended = run_check(check.argv, env, place, check.timeout_ms, log, self._jail, reach)
         took_ms = (time.monotonic_ns() - began) // 1_000_000
         left = footprint(place, before, self._is_protected, self._is_test, partial(blobs_of, self._hub, tree))
+        through = [path for folder, marks in shared.items() for path in linked.changed(folder, marks)]
+        left = replace(left, written=(*left.written, *through))
         output = _read_end(log)
         recorded = record.read(seen_at, secrets)
-        seen = recorded if recorded.sessions else injection.printed(check.argv, place, output)
+        seen = injection.seen_of(check.argv, place, recorded, output)
         runner, executed = injection.executed_of(check.argv, seen, output)
         state = state_of(ended.code, timed_out=ended.timed_out, executed=executed, faults=(), missing=())
         result = CheckResult(
@@ -203,7 +246,17 @@ class Checker:
             log_sha256=hashlib.sha256(log.read_bytes()).hexdigest(),
             tail=output[-TAIL_CHARS:],
         )
-        return Ran(result, Outcome(state, seen, left, executed))
+        return Ran(self._with_tests(result, log, seen), Outcome(state, seen, left, executed))
+
+    def _with_tests(self, result: CheckResult, log: Path, seen: record.Seen) -> CheckResult:
+        """Keep the list of the tests that were seen, beside the output of the check."""
+        content = listed.encoded(seen)
+        if not content:
+            return result
+        path = log.with_suffix(listed.TESTS_END)
+        path.write_bytes(content)
+        kept = str(path.relative_to(self._state_dir))
+        return replace(result, tests=kept, tests_sha256=hashlib.sha256(content).hexdigest())
 
     def _environment(self, scratch: Path) -> dict[str, str]:
         closed = (self._state_dir / "scratch", self._state_dir / "workspaces")
@@ -222,9 +275,13 @@ class Checker:
             }
         )
 
-    def _reach(self, scratch: Path) -> Reach:
+    def _open_to_writes(self, folders: tuple[Linked, ...]) -> dict[Linked, Survey]:
+        """How the shared folders are that a check could write through its links: all of them where there is no wall."""
+        return {folder: survey(folder.source) for folder in folders} if self.tier == NoJail.tier else {}
+
+    def _reach(self, scratch: Path, shared: tuple[Path, ...] = ()) -> Reach:
         """A check writes in its own places and nowhere else, and reads our recorders and what runs them."""
-        readable = (injection.INSIDE, scratch / TOOLS, Path(sys.prefix), Path(sys.base_prefix))
+        readable = (injection.INSIDE, scratch / TOOLS, Path(sys.prefix), Path(sys.base_prefix), *shared)
         return self._bounds.of_check(tuple(scratch / part for part in PARTS), readable)
 
     def _node_reports(self, check: Check, scratch: Path, log_dir: Path) -> bool:
@@ -251,8 +308,9 @@ def _sessions(base: Outcomes | None, check: Check) -> int:
     if base is None or check.name not in base:
         return record.SESSIONS_MAX
     sessions = base[check.name].seen.sessions
-    # Go has one for each package that has tests, and a candidate may add packages.
-    return record.SESSIONS_MAX if any(one.runner == "go" for one in sessions) else max(1, len(sessions))
+    # Go and Cargo have one for each test binary, and a candidate may add some.
+    many = any(one.runner in ("go", "cargo") for one in sessions)
+    return record.SESSIONS_MAX if many else max(1, len(sessions))
 
 
 def _tools(scratch: Path) -> Path:
@@ -263,8 +321,10 @@ def _tools(scratch: Path) -> Path:
 
 
 @lru_cache(256)
-def _verifier(hub: Hub, tree: Commit, is_protected: Callable[[str], bool], checks: tuple[Check, ...], tier: str) -> str:
-    return verifier_hash(blobs_of(hub, tree), is_protected, checks, tier)
+def _verifier(
+    hub: Hub, tree: Commit, is_protected: Callable[[str], bool], checks: tuple[Check, ...], tier: str, linked_state: str
+) -> str:
+    return verifier_hash(blobs_of(hub, tree), is_protected, checks, tier, linked_state)
 
 
 def judged(ran: Ran, base: Outcomes | None, asked: Asked) -> CheckResult:
@@ -335,9 +395,14 @@ def collect(
     rules: PathRules,
     policy: Policy = Policy(),  # noqa: B008 - a frozen value
 ) -> Evidence:
-    """Freeze the worker's candidate and look at it; checks are run only on one that changes something in its scope."""
+    """Freeze the worker's candidate and look at it.
+
+    Checks are run only on one that changes something, and, unless a person is asked about more, nothing but its scope.
+    """
     began = time.monotonic_ns()
-    handed_in, auto = freeze(hub, run, place)
+    # A workspace that somebody removed has nothing to be judged; the next turn gets another.
+    gone = () if place.exists() else ("its workspace is gone: somebody removed it",)
+    handed_in, auto = (run.base, False) if gone else freeze(hub, run, place)
     commit, entangled = seeding.own_change(hub, run.id, run.base, handed_in)
     changes = changed_paths(hub, run.base, commit)
     changed = tuple(sorted({change.path for change in changes}))
@@ -350,11 +415,12 @@ def collect(
         spec, substance.Diff(changes, before, after), paths_of(blobs_of(hub, tree)), is_test, rules
     )
     faults = (*faults, *forbidden(policy.kind(spec.kind), changed, is_test), *leftover_faults(before, after))
+    faults = (*gone, *faults, *checker.link_faults(tree, run.base))
     if entangled:
         faults = (*faults, f"changes lines that the uncommitted work it began with changes too: {', '.join(entangled)}")
     looked = _Looked(tree)
     in_scope = all(scope_matches(run.lease.scope, path, rules) for path in changed)
-    if changed and descends and in_scope and not protected and not faults:
+    if changed and descends and (in_scope or policy.off_plan != "refuse") and not protected and not faults:
         look = _Look(checker, hub, run, spec, log_dir, is_protected, is_test, policy, tuple(after.values()))
         looked = look.at(tree, changes)
     return Evidence(
@@ -422,7 +488,7 @@ class _Look:
     ) -> tuple[tuple[CheckResult, ...], Outcomes]:
         """Run all checks on a tree; run one that fails again, and measure one that misses tests by a steadied base."""
         results: list[CheckResult] = []
-        ran = list(self._checker.ran(tree, self._spec.checks, logs, base))
+        ran = list(self._checker.ran(tree, self._spec.checks, logs, base, self._base_tree))
         for number, check in enumerate(self._spec.checks):
             result = judged(ran[number], base, asked)
             if result.state is CheckState.skipped_required and result.missing:
@@ -431,7 +497,7 @@ class _Look:
             for again in range(self._policy.flaky_retries):
                 if result.state is not CheckState.failed or result.faults:
                     break
-                more = self._checker.ran(tree, (check,), logs / f"again-{again + 1}", base)[0]
+                more = self._checker.ran(tree, (check,), logs / f"again-{again + 1}", base, self._base_tree)[0]
                 second = judged(more, base, asked)
                 if second.state is CheckState.passed:
                     result, ran[number] = replace(second, flaky=True), more
@@ -450,13 +516,18 @@ class _Look:
         if not edits:
             return witness(base, base, outcomes, frozenset())
         without = edit_tree(self._hub, self._base_tree, edits)
-        ran = self._checker.ran(without, self._spec.checks, self._logs / "witness", base)
+        ran = self._checker.ran(without, self._spec.checks, self._logs / "witness", base, self._base_tree)
         tests = frozenset(change.path for change in changes if self._is_test(change.path))
         return witness(base, {one.result.name: one.outcome for one in ran}, outcomes, tests)
 
 
 def freeze(hub: Hub, run: Run, place: Path) -> tuple[Commit, bool]:
-    """Fetch the worker's branch, and commit for it what it left uncommitted; tells whether there was such."""
+    """Fetch the worker's branch, and commit for it what it left uncommitted; tells whether there was such.
+
+    A workspace that is a link is a checkout that its runs only read: there is nothing of a worker's in it.
+    """
+    if place.is_symlink():
+        return run.base, False
     head = workspace.fetch_candidate(hub, place, run.id) or run.base
     commit = workspace.snapshot(hub, place, head, f"Uncommitted changes of {run.id}, committed by ganger")
     if commit != head:

@@ -6,9 +6,11 @@ What is foreseen is no fact about the fleet and changes by the minute, so it is 
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations
 from pathlib import Path
 
@@ -19,9 +21,9 @@ from ganger.core.facts import Run
 from ganger.core.ids import Commit, RunId
 from ganger.errors import GangerError
 from ganger.git import workspace
-from ganger.git.forecast import Grade, Pair, Touch, touches
+from ganger.git.forecast import Grade, Pair, Touch, common, touches
 from ganger.git.hub import Hub
-from ganger.git.refs import looked_at_ref
+from ganger.git.looking import Ground, fetch_together, look
 from ganger.supervisor.artefacts import walk
 
 log = logging.getLogger("ganger.supervisor")
@@ -31,6 +33,8 @@ EVERY_MS = 10_000
 PAIRS_MAX = 10_000
 """Pairs remembered, among them those that cannot come back."""
 NAMED_MAX = 5
+AT_ONCE = min(4, os.cpu_count() or 1)
+"""Workspaces frozen at a time; nearly all of it is waiting for git."""
 
 
 class Foreseen(Struct, frozen=True, omit_defaults=True):
@@ -62,33 +66,35 @@ class Forecast(Struct, frozen=True):
     """Workspaces that could not be looked at, and why."""
 
 
+Mark = tuple[Commit | None, int]
+"""Where the branch of a workspace is, and a number that is another when its files are."""
+
+
 class Seer:
     """Looks at workspaces; knows what has not changed since the last look."""
 
     def __init__(self, hub: Hub, place_of: Callable[[str], Path]) -> None:
         self._hub, self._place_of = hub, place_of
-        self._marks: dict[RunId, tuple[Commit | None, int]] = {}
+        self._marks: dict[RunId, Mark] = {}
         self._commits: dict[RunId, Commit] = {}
+        self._grounds: dict[RunId, Ground] = {}
         self._touches: dict[tuple[Commit, Commit], Touch] = {}
         self.snapshots = self.merges = 0
         """Workspaces frozen and pairs merged so far."""
 
     def look(self, runs: Sequence[Run], now_ms: int) -> Forecast:
-        """Compare the workspaces of these runs as they are; those that cannot be read are named, and left out."""
-        ordered = sorted(runs, key=lambda run: run.lease.token)
-        unseen = [(run.id, reason) for run in ordered if (reason := self._freeze(run))]
-        for run_id in self._commits.keys() - {run.id for run in ordered}:
-            del self._commits[run_id]
-            self._marks.pop(run_id, None)
+        """Compare the workspaces of these runs as they are; those that cannot be read are named, and left out.
+
+        Left out are also those that are links: checkouts that several runs share, who change nothing.
+        """
+        own = [run for run in runs if not self._place_of(run.id).is_symlink()]
+        ordered = sorted(own, key=lambda run: run.lease.token)
+        for gone in self._marks.keys() - {run.id for run in ordered}:
+            self._forget(gone)
+        unseen = self._freeze(ordered)
         seen = [run.id for run in ordered if run.id in self._commits]
         pairs = [(one, other) for one, other in combinations(seen, 2) if self._commits[one] != self._commits[other]]
-        base_of = {run.id: run.base for run in ordered}
-        bases = {
-            (self._commits[one], self._commits[other]): base_of[one]
-            for one, other in pairs
-            if base_of[one] == base_of[other]
-        }
-        self._merge([(self._commits[one], self._commits[other]) for one, other in pairs], bases)
+        self._merge([(self._commits[one], self._commits[other]) for one, other in pairs], self._bases(ordered, pairs))
         foreseen = []
         for one, other in pairs:
             touch = self._touches[self._commits[one], self._commits[other]]
@@ -97,21 +103,52 @@ class Seer:
         foreseen.sort(key=lambda found: (not found.conflicts, -RANK[found.grade], found.run, found.other))
         return Forecast(now_ms, tuple(seen), tuple(foreseen), tuple(unseen))
 
-    def _freeze(self, run: Run) -> str:
-        """Have the workspace's content as a commit in the hub; say why that cannot be."""
+    def _freeze(self, runs: Sequence[Run]) -> list[tuple[RunId, str]]:
+        """Have what changed workspaces hold as commits in the hub; say of which that cannot be, and why."""
+        marks = {run.id: self._mark(run) for run in runs}
+        changed = [run for run in runs if self._marks.get(run.id) != marks[run.id]]
+        if not changed:
+            return []
+        fetch_together(self._hub, [(self._place_of(run.id), run.id) for run in changed])
+        with ThreadPoolExecutor(AT_ONCE, "forecast") as pool:
+            looks = list(pool.map(self._look, changed))
+        unseen = []
+        for run, found in zip(changed, looks, strict=True):
+            if isinstance(found, GangerError):
+                self._forget(run.id)
+                unseen.append((run.id, found.message))
+            else:
+                self.snapshots += 1
+                self._commits[run.id], self._grounds[run.id] = found
+                self._marks[run.id] = marks[run.id]
+        return unseen
+
+    def _mark(self, run: Run) -> Mark:
         place = self._place_of(run.id)
-        mark = workspace.tip(place, run.id), [found for found in walk(place) if found is not None][-1]
-        if self._marks.get(run.id) == mark:
-            return ""
+        return workspace.tip(place, run.id), [found for found in walk(place) if found is not None][-1]
+
+    def _look(self, run: Run) -> tuple[Commit, Ground] | GangerError:
         try:
-            head = workspace.fetch_candidate(self._hub, place, run.id, looked_at_ref(run.id)) or run.base
-            commit = workspace.snapshot(self._hub, place, head, f"What {run.id} has so far")
+            return look(self._hub, self._place_of(run.id), run.id, run.base, self._grounds.get(run.id))
         except GangerError as error:
-            self._commits.pop(run.id, None)
-            return error.message
-        self.snapshots += 1
-        self._marks[run.id], self._commits[run.id] = mark, commit
-        return ""
+            return error
+
+    def _forget(self, run: RunId) -> None:
+        self._marks.pop(run, None)
+        self._commits.pop(run, None)
+        self._grounds.pop(run, None)
+
+    def _bases(self, runs: Sequence[Run], pairs: Sequence[tuple[RunId, RunId]]) -> Mapping[Pair, Commit]:
+        """Where two runs parted, when each has only commits of its own since its base: where their bases did."""
+        base_of = {run.id: run.base for run in runs}
+        found = {}
+        for one, other in pairs:
+            if self._grounds[one].is_linear and self._grounds[other].is_linear:
+                same = base_of[one] == base_of[other]
+                base = base_of[one] if same else common(self._hub, base_of[one], base_of[other])
+                if base is not None:
+                    found[self._commits[one], self._commits[other]] = base
+        return found
 
     def _merge(self, pairs: Sequence[Pair], bases: Mapping[Pair, Commit]) -> None:
         fresh = [pair for pair in dict.fromkeys(pairs) if pair not in self._touches]

@@ -20,11 +20,11 @@ from ganger.core.effects import (
 )
 from ganger.core.ids import ItemId, RunId
 from ganger.core.loop import Intent, StopReason, stop_reason
-from ganger.core.model import EndKind, Refusal, RefusalCode
+from ganger.core.model import EndKind, Refusal
 from ganger.core.reconcile import next_wake_ms, reconcile
 from ganger.core.state import State
 from ganger.core.train import Trial
-from ganger.errors import GangerError, JournalFailed
+from ganger.errors import GangerError, JournalFailed, LauncherGone
 from ganger.service.fleet import Accepted, Fleet, Reply
 from ganger.service.predicates import NO_PREDICATES, Predicates
 from ganger.service.reconcile_step import ReconcileStep
@@ -82,7 +82,7 @@ def _look(
     observed = replace(observed, starting=observed.starting | under_way, testing=tested)
     effects = reconcile(state, observed, now_ms, fleet.policy, intent)
     stop = None if effects else stop_reason(state, now_ms, fleet.policy, intent)
-    return Ticked(effects, next_wake_ms(state, observed, now_ms, fleet.policy), stop)
+    return Ticked(effects, next_wake_ms(state, observed, now_ms, fleet.policy, intent.patience_ms), stop)
 
 
 class Trouble(Struct):
@@ -135,7 +135,7 @@ class Bench:
                 log.info("refused %s: %s", type(effect).__name__, reply.reason)
             self._settle(effect, reply)
             return reply
-        except JournalFailed:
+        except (JournalFailed, LauncherGone):
             raise
         except GangerError as error:
             self._failed(effect, error)
@@ -178,16 +178,27 @@ class Bench:
     def _failed(self, effect: Effect, error: GangerError) -> None:
         count = self._rest(effect, error.message)
         log.warning("%s failed (%d): %s", effect.key, count, error.message)
-        if count >= TRIES_MAX and isinstance(effect, StartWorker | CollectEvidence) and not self._speaks(effect):
-            what = "the worker could not be started" if isinstance(effect, StartWorker) else "no evidence could be had"
-            self._fleet.submit(cmd.StopRun(effect.run, EndKind.failed, f"{what}: {error.message}"), self._fleet.acts_as)
+        if count < TRIES_MAX:
+            return
+        if isinstance(effect, StartWorker) and not self._speaks(effect):
+            reason = f"the worker could not be started: {error.message}"
+            self._fleet.submit(cmd.StopRun(effect.run, EndKind.failed, reason), self._fleet.acts_as)
+        if isinstance(effect, CollectEvidence):
+            self._ask_about(effect, error.message)
 
-    def _speaks(self, effect: StartWorker | CollectEvidence) -> bool:
+    def _ask_about(self, effect: CollectEvidence, reason: str) -> None:
+        """Say that nothing could be observed; what becomes of that is a person's to say, and then begins anew."""
+        run = self._fleet.look(lambda state, _: state.runs.get(effect.run))
+        if run is not None:
+            command = cmd.RecordNoEvidence(run.id, run.lease.token, effect.turn, reason)
+            self._fleet.submit(command, self._fleet.acts_as)
+            with self._lock:
+                self.troubles.pop(effect.key, None)
+
+    def _speaks(self, effect: StartWorker) -> bool:
         """Whether the worker that could not be started, as it seems, has reported or asked: then it was started."""
         run = self._fleet.look(lambda state, _: state.runs.get(effect.run))
-        if run is None or isinstance(effect, CollectEvidence):
-            return False
-        return run.report is not None or bool(run.question)
+        return run is not None and (run.report is not None or bool(run.question))
 
 
 class Waker(Protocol):
@@ -234,7 +245,7 @@ class Supervisor:
         fleet.on_growth = waker.wake
 
     def run(self) -> StopReason:
-        """Tick until the night is over; JournalFailed if the journal can no longer be written."""
+        """Tick until the night is over; JournalFailed if the journal can no longer be written, LauncherGone."""
         try:
             while True:
                 reason = self.tick()
@@ -272,8 +283,6 @@ class Supervisor:
         if self._is_beyond_once(effect) or not self.bench.take(effect, now_ms):
             return False
         reply = self.bench.work(effect)
-        if isinstance(reply, Refusal):
-            self._note_dirty_base(effect, reply)
         if not isinstance(reply, Accepted) or not reply.events:
             return False
         if self.once and not self.intent.once and isinstance(effect.command, cmd.GrantRun):
@@ -281,12 +290,6 @@ class Supervisor:
             if self.fleet.look(lambda state, _: bool(state.items[item].run)):
                 self.intent = replace(self.intent, once=ItemId(item))
         return True
-
-    def _note_dirty_base(self, effect: Submit, refusal: Refusal) -> None:
-        """Record why an item waits that nothing but the grant itself refuses: somebody is changing the target."""
-        if isinstance(effect.command, cmd.GrantRun) and refusal.code is RefusalCode.dirty_base:
-            wait = cmd.RecordWait(effect.command.item, refusal.code, refusal.reason, refusal.holder)
-            self.fleet.submit(wait, self.fleet.acts_as)
 
     def _is_beyond_once(self, effect: Submit) -> bool:
         """Whether the one item of `--once` was found earlier in this tick, and this grants another."""

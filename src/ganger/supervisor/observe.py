@@ -5,6 +5,7 @@ Nothing here believes what a worker says of its work; what it says about its use
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 
 from ganger.core.effects import Clocks, Exit, Limit, Observed
@@ -15,7 +16,8 @@ from ganger.core.state import State
 from ganger.drivers import process
 from ganger.service.places import STARTED, Places
 from ganger.supervisor.activity import Activity
-from ganger.supervisor.stream import Price, Reads, Stream
+from ganger.supervisor.metered import Tally, is_metered
+from ganger.supervisor.stream import Price, Reads, Stream, read_out
 
 DIRTY_LOOK_MS = 2_000
 SILENCE_MS = 600_000
@@ -50,6 +52,7 @@ class Observer:
         self._places, self._target, self._dirty, self._repo = places, target, dirty, repo
         self._reads, self._prices, self._needs_clean = reads, prices, needs_clean
         self._streams: dict[RunId, tuple[int, Stream]] = {}
+        self._tallies: dict[RunId, tuple[int, Tally | None]] = {}
         self._activity = Activity(places, tip_of, self._stream, monotonic_ms)
         self._clean, self._clean_ms = True, 0
 
@@ -63,6 +66,9 @@ class Observer:
         metered = [run for run in alive if run.reserved.usd_micros or run.reserved.tokens]
         for run in metered:
             self._stream(run).follow()
+        for run in manned:
+            if (tally := self._tally(run)) is not None:
+                tally.follow()
         read, unread = self._read_out(over)
         waiting = self._waits_for_clean(state) or self._needs_clean(state)
         if waiting and now_ms >= self._clean_ms:
@@ -80,7 +86,7 @@ class Observer:
             exits={run.id: self._exit(run) for run in read},
             clocks={run.id: self._clocks(run) for run in alive}
             | {run.id: Clocks(now_ms, now_ms, now_ms) for run in unread},
-            usage={run.id: self._usage(run) for run in manned},
+            usage={run.id: self._usage(run, over=run in read) for run in manned},
             limits=self._limits(manned, now_ms),
             repo=self._repo(),
             starting=frozenset(run.id for run in state.runs.values() if self._may_be_started(run)),
@@ -93,9 +99,19 @@ class Observer:
         """The output of the run's last turn, as far as it was read."""
         turn, stream = self._streams.get(run.id, (0, None))
         if stream is None or turn != run.turn:
-            stream = Stream(self._places.turn(run.id, run.turn), self._reads(run.agent), self._prices.get(run.agent))
+            folder, reads = self._places.turn(run.id, run.turn), self._reads(run.agent)
+            before = functools.partial(self._used_before, run)
+            stream = Stream(folder, reads, self._prices.get(run.agent), before)
             self._streams[run.id] = run.turn, stream
         return stream
+
+    def _used_before(self, run: Run, session: str) -> Usage:
+        """What a conversation had used when the last turn began, as earlier turns of the run tell."""
+        for turn in range(run.turn - 1, 0, -1):
+            told = read_out(self._places.turn(run.id, turn), self._reads(run.agent), self._prices.get(run.agent))
+            if told.session == session and told.conversation != Usage():
+                return told.conversation
+        return Usage()
 
     def _read_out(self, over: list[Run]) -> tuple[list[Run], list[Run]]:
         """Read what the workers that have ended printed last; tell them apart from those where that takes longer.
@@ -113,8 +129,19 @@ class Observer:
         assert life is not None, run.id
         return life.clocks
 
-    def _usage(self, run: Run) -> Usage:
-        return self._stream(run).told.usage.plus(Usage(wall_ms=self._lived_ms(run)))
+    def _usage(self, run: Run, *, over: bool) -> Usage:
+        """What a turn used: by the gateway's record where it goes through that, or else as the agent tells."""
+        tally, lived = self._tally(run), Usage(wall_ms=self._lived_ms(run))
+        return (tally.usage(over=over) if tally is not None else self._stream(run).told.usage).plus(lived)
+
+    def _tally(self, run: Run) -> Tally | None:
+        """The gateway's record of the run's last turn; None when it has none."""
+        turn, tally = self._tallies.get(run.id, (0, None))
+        if turn != run.turn:
+            folder = self._places.turn(run.id, run.turn)
+            tally = Tally(folder) if is_metered(folder) else None
+            self._tallies[run.id] = run.turn, tally
+        return tally
 
     def _lived_ms(self, run: Run) -> int:
         """How long the worker has lived; of one that was never seen to live, what its shim's record says."""
@@ -129,7 +156,8 @@ class Observer:
         """The limits that were met; a time that no provider would name counts as none."""
         found = {}
         for run in runs:
-            limit = self._stream(run).told.limit
+            tally = self._tally(run)
+            limit = self._stream(run).told.limit or (tally.limit if tally is not None else None)
             if limit is not None:
                 until_ms = limit.until_ms if limit.until_ms <= now_ms + RESET_MAX_MS else 0
                 found[run.id] = Limit(until_ms, limit.reason, limit.overload)
@@ -139,6 +167,8 @@ class Observer:
         self._activity.forget(manned)
         for run_id in self._streams.keys() - manned:
             del self._streams[run_id]
+        for run_id in self._tallies.keys() - manned:
+            del self._tallies[run_id]
 
     def _may_be_started(self, run: Run) -> bool:
         """Whether the worker of the next turn may live already, without that being recorded."""

@@ -13,7 +13,7 @@ from ganger.errors import GitFailed, RepositoryError, WorldFailed
 from ganger.git import workspace
 from ganger.git.changes import changed_paths
 from ganger.git.hub import Hub
-from ganger.git.refs import candidate_ref, looked_at_ref
+from ganger.git.refs import candidate_ref, looked_at_ref, seeded_ref
 
 
 def look(hub: Hub, place: Path, run: Run) -> RecoveryFacts:
@@ -29,10 +29,22 @@ def look(hub: Hub, place: Path, run: Run) -> RecoveryFacts:
         workspace=workspace.is_readable(place),
         head=head or Commit(""),
         descends=head is not None and carried and hub.is_ancestor(run.base, head),
-        base_on_target=target is not None and hub.is_ancestor(run.base, target),
+        base_on_target=target is not None and hub.is_ancestor(run.root or run.base, target),
         landed=(
             target is not None and candidate not in (None, run.base) and hub.is_ancestor(candidate or run.base, target)
         ),
+    )
+
+
+def unchanged(hub: Hub, run: Run) -> RecoveryFacts:
+    """The facts of a run that could write nothing: it stands where it began."""
+    target = _target(hub)
+    return RecoveryFacts(
+        workspace=True,
+        head=run.base,
+        descends=True,
+        base_on_target=target is not None and hub.is_ancestor(run.base, target),
+        landed=False,
     )
 
 
@@ -52,7 +64,7 @@ def _target(hub: Hub) -> Commit | None:
 
 
 class Held(Struct, frozen=True):
-    """What a workspace holds beyond the base of its run."""
+    """What a workspace holds beyond the commit at which its run began."""
 
     commits: tuple[tuple[Commit, str], ...]
     """Newest first, each with the first line of its message, as the worker wrote it."""
@@ -63,9 +75,10 @@ class Held(Struct, frozen=True):
 def held(hub: Hub, place: Path, run: Run) -> Held | None:
     """List what an earlier turn left in a workspace; None when that cannot be read."""
     try:
-        head = workspace.fetch_candidate(hub, place, run.id) or run.base
+        began = hub.ref(seeded_ref(run.id)) or run.base
+        head = workspace.fetch_candidate(hub, place, run.id) or began
         files = workspace.snapshot(hub, place, head, f"Uncommitted changes of {run.id}")
-        commits = hub.log_subjects(run.base, head)
+        commits = hub.log_subjects(began, head)
         return Held(commits, tuple(sorted({change.path for change in changed_paths(hub, head, files)})))
     except (GitFailed, WorldFailed):
         return None

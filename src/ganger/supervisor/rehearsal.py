@@ -104,12 +104,18 @@ def rehearse(facts: Snapshot, policy: Policy, pace: Pace, intent: Intent, begin_
     return _Rehearsal(facts, policy, pace, intent, begin_ms).play()
 
 
+def _on_what_landed(facts: Snapshot) -> Snapshot:
+    """The same with every item beginning on what has landed: nothing is merged here for it to stand on."""
+    items = [replace(item, spec=replace(item.spec, start_on="landed")) for item in facts.items]
+    return replace(facts, items=items)
+
+
 class _Rehearsal:
     """One night: the state, the queue of what is under way, and what was seen."""
 
     def __init__(self, facts: Snapshot, policy: Policy, pace: Pace, intent: Intent, begin_ms: int) -> None:
         self.policy = replace(policy, lease_ttl_ms=FOREVER_MS, landing_mode="auto", planner="", train_parallel=1)
-        self.state = State(facts, policy.paths)
+        self.state = State(_on_what_landed(facts), policy.paths)
         self.pace, self.intent, self.begin_ms, self.now_ms = pace, intent, begin_ms, begin_ms
         self._queue: list[tuple[int, int, Callable[[], None]]] = []
         self._order = 0

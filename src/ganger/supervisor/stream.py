@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ganger.core.effects import Limit
 from ganger.core.model import Usage
@@ -40,28 +41,52 @@ class Told(Struct, frozen=True, gc=False):
     """How often it was made in a row."""
     limit: Limit | None = None
     """The provider's last refusal, unless it has answered again since."""
+    session: str = ""
+    """The conversation, as the agent names it."""
+    conversation: Usage = Usage()
+    """What all of it used, earlier turns included, where the agent tells that."""
 
 
-def tell(told: Told, event: port.DriverEvent, price: Price | None) -> Told:
-    """Take one more event into account."""
+def nothing_before(session: str) -> Usage:
+    """What earlier turns of a conversation used, where there are none."""
+    return Usage()
+
+
+def tell(
+    told: Told,
+    event: port.DriverEvent,
+    price: Price | None,
+    before: Callable[[str], Usage] = nothing_before,
+) -> Told:
+    """Take one more event into account; `before` is asked what earlier turns of a conversation used."""
     match event:
+        case port.Started(session=session) if session:
+            return replace(told, session=session)
+        case port.Usage(whole_conversation=True):
+            whole = _usage(event, price)
+            usage = told.usage.at_least(whole.minus(before(told.session)))
+            return replace(told, usage=usage, conversation=told.conversation.at_least(whole))
         case port.Usage():
             usage = _usage(event, price)
-            return _but(told, usage=told.usage.at_least(usage) if event.whole_turn else told.usage.plus(usage))
+            return replace(told, usage=told.usage.at_least(usage) if event.whole_turn else told.usage.plus(usage))
         case port.ToolCall():
             call = event.name, event.digest
             # Only a provider that answers lets a worker make its next call.
-            return Told(told.usage, call, told.same_calls + 1 if call == told.call else 1)
+            return replace(told, call=call, same_calls=told.same_calls + 1 if call == told.call else 1, limit=None)
         case port.RateLimited():
-            return _but(told, limit=Limit(event.reset_at_ms, event.reason[:REASON_CHARS_MAX], event.overload))
+            return replace(told, limit=_limit(told.limit, event))
         case port.TurnEnded(outcome=port.TurnOutcome.completed):
-            return Told(told.usage, told.call, told.same_calls)
+            return replace(told, limit=None)
         case _:
             return told
 
 
-def _but(told: Told, usage: Usage | None = None, limit: Limit | None = None) -> Told:
-    return Told(usage or told.usage, told.call, told.same_calls, limit or told.limit)
+def _limit(before: Limit | None, event: port.RateLimited) -> Limit:
+    """The limit as it is told now; that it has no end is no news of one whose end was told before."""
+    until_ms = event.reset_at_ms
+    if before is not None and not until_ms and before.overload is event.overload:
+        until_ms = before.until_ms
+    return Limit(until_ms, event.reason[:REASON_CHARS_MAX], event.overload)
 
 
 def _usage(event: port.Usage, price: Price | None) -> Usage:
@@ -75,8 +100,15 @@ def _usage(event: port.Usage, price: Price | None) -> Usage:
 class Stream:
     """The output of one turn, read on from where the last look ended."""
 
-    def __init__(self, folder: Path, reads: Reads, price: Price | None = None) -> None:
-        self._folder, self._reads, self._price = folder, reads, price
+    def __init__(
+        self,
+        folder: Path,
+        reads: Reads,
+        price: Price | None = None,
+        before: Callable[[str], Usage] = nothing_before,
+    ) -> None:
+        """`before` is asked what earlier turns used of the conversation of that name."""
+        self._folder, self._reads, self._price, self._before = folder, reads, price, before
         self._offset, self._file = 0, (0, 0)
         self._part = b""
         self._skipping = False
@@ -123,4 +155,12 @@ class Stream:
 
     def _tell(self, line: bytes) -> None:
         for event in self._reads(line):
-            self.told = tell(self.told, event, self._price)
+            self.told = tell(self.told, event, self._price, self._before)
+
+
+def read_out(folder: Path, reads: Reads, price: Price | None = None) -> Told:
+    """What the whole output of a turn that is over comes to."""
+    stream = Stream(folder, reads, price)
+    while not stream.follow(ended=True):
+        pass
+    return stream.told

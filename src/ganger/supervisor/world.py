@@ -15,22 +15,27 @@ from msgspec.structs import replace
 from ganger import __version__
 from ganger.core import commands as cmd
 from ganger.core.effects import Observed
-from ganger.core.facts import Run
-from ganger.core.ids import Commit, RunId
-from ganger.core.model import Again, Evidence, ItemSpec, RecoveryFacts, WorkerId
+from ganger.core.facts import Run, Undo
+from ganger.core.foundation import Head
+from ganger.core.ids import Commit, ItemId, RunId
+from ganger.core.model import Again, Check, CiState, Evidence, ItemSpec, RecoveryFacts, WorkerId
+from ganger.core.patterns import scope_matches
 from ganger.core.policy import Policy
 from ganger.core.state import State
 from ganger.core.train import Trial
 from ganger.drivers import process
 from ganger.drivers.port import Driver, Turn
 from ganger.errors import GangerError, GitFailed, WorldFailed
-from ganger.git import landing, seeding, trash, workspace
+from ganger.gateway.prices import Price as ModelPrice
+from ganger.git import combining, landing, seeding, stacking, trash, workspace
 from ganger.git.hub import Hub
 from ganger.git.naming import repo_id
-from ganger.git.refs import keep_prefix
+from ganger.git.reading_back import lost_from
+from ganger.git.refs import keep_prefix, seeded_ref
 from ganger.git.repository import Repository, checked_out_at, is_dirty, target_tip
 from ganger.jail.bounds import NO_BOUNDS, Bounds
-from ganger.jail.port import Jail, Reach
+from ganger.jail.none import NoJail
+from ganger.jail.port import Jail, Network, Reach
 from ganger.jail.system import tool_homes
 from ganger.journal.clock import wall_ms
 from ganger.journal.queries import Reader
@@ -39,11 +44,15 @@ from ganger.service.places import STARTED, Places
 from ganger.service.provisioning import Provisioning
 from ganger.service.worker_door import WorkerDoor, live, prepare, secret_of
 from ganger.service.worker_talk import SPOOL
-from ganger.supervisor import brief, evidence, forecast, recovery, train
-from ganger.supervisor.effects import LandSeen, Probed, Tested
+from ganger.supervisor import brief, combine, evidence, forecast, history, recovery, train
+from ganger.supervisor.effects import CiSeen, Founded, LandSeen, Probed, Tested, Undid
+from ganger.supervisor.hooked import HookService
+from ganger.supervisor.launching import keys_of, opened, prepare_state, write_settings
+from ganger.supervisor.metered import Metered, Pass
 from ganger.supervisor.observe import Observer
 from ganger.supervisor.provision import Provisioner
-from ganger.supervisor.stream import Price, Reads
+from ganger.supervisor.stream import Price, Reads, read_out
+from ganger.supervisor.tooled import Tooled
 from ganger.supervisor.watch import Watch
 from ganger.verifier import claims
 
@@ -53,6 +62,8 @@ Agents = Mapping[str, tuple[Driver, Mapping[str, str]]]
 """For each agent of the configuration: its driver and that driver's settings."""
 ReadsPlan = Callable[[str], cmd.AddPlan | str]
 """Reads a plan file; the text says why it could not be read, or may not be."""
+AsksCi = Callable[[Commit], CiSeen]
+"""Asks what CI says of a commit."""
 NO_PRICES: Mapping[str, Price] = MappingProxyType({})
 
 
@@ -75,6 +86,10 @@ class RealWorld:
         bounds: Bounds = NO_BOUNDS,
         door: WorkerDoor | None = None,
         wanted: Provisioning = Provisioning(),  # noqa: B008 - a frozen value
+        ask_ci: AsksCi | None = None,
+        hooked: HookService | None = None,
+        metered: Metered | None = None,
+        tooled: Tooled | None = None,
     ) -> None:
         """`prices` are those of agents that do not report money, by their names, see `stream.Price`.
 
@@ -82,15 +97,18 @@ class RealWorld:
         `wanted` is what workspaces are given.
         """
         self._bounds, self._door = bounds, door
+        self._hooked, self._metered, self._tooled = hooked, metered, tooled
+        self._prices = prices
         self._provisioner = Provisioner(state_dir, hub, jail, bounds, wanted)
         self._state_dir, self._repository, self._hub, self._policy = state_dir, repository, hub, policy
         self._agents, self._jail, self._is_test, self._watch = agents, jail, is_test, watch
         self._fleet_mark = hashlib.sha256(os.fsencode(os.path.realpath(state_dir))).hexdigest()[:16]
         self._places = Places(state_dir)
-        self._checker = evidence.Checker(state_dir, hub, jail, is_protected, is_test, bounds)
+        self._checker = evidence.Checker(state_dir, hub, jail, is_protected, is_test, bounds, self._provisioner.linked)
         self._train = train.Train(self._checker, hub, self._places.trains(), policy.flaky_retries)
         self._forecast = forecast.Background(forecast.Seer(hub, self._places.workspace), state_dir)
-        self._read_plan = read_plan
+        self._history = history.Background(hub)
+        self._read_plan, self._ask_ci = read_plan, ask_ci
         self._observer = Observer(
             self._places,
             self._tip_of,
@@ -107,11 +125,15 @@ class RealWorld:
         seen = self._observer.observe(state, now_ms)
         if self._door is not None:
             self._door.serve(live(state))
+        if self._hooked is not None:
+            self._hooked.serve(state)
+            seen = replace(seen, clocks=self._hooked.calls.heard(seen.clocks, now_ms))
         self._watch.follow(
             (run.id, run.worker, (*self._refs_of(run.id), self._places.door(run.id) / SPOOL))
             for run in state.runs.values()
             if run.id in seen.alive and run.worker is not None
         )
+        self._history.nudge(seen.target, now_ms)
         self._forecast.nudge([run for run in state.runs.values() if run.id in seen.workspaces and run.turn], now_ms)
         return seen
 
@@ -127,17 +149,23 @@ class RealWorld:
         if cut_off or (unseen and place.exists() and self._tip_of(run.id) != run.base):
             # Made for an earlier permit, by a start that was cut off; no worker has seen it.
             self.clean(run.id)
+        shares = self._only_reads(spec)
+        if self._provisioner.is_shared(run.id) and not (shares and place.exists()):
+            # What others read is never opened to a worker that may write.
+            self._provisioner.release(run.id)
         if not place.exists():
             place.parent.mkdir(parents=True, exist_ok=True)
             if not self._hub.exists(run.base):
                 self._hub.sync_target()
             begin = seeding.baseline(self._hub, run.id, run.base, spec.seed) if spec.seed else run.base
-            self._provisioner.make(run.id, begin)
+            files = None if shares else self._prepared(run, begin)
+            self._provisioner.make(run.id, begin, base=begin, shared=shares, files=files)
         driver, settings = self._agent(run.agent)
         text = self._brief(run, spec, turn)
         (folder / "home").mkdir(parents=True, exist_ok=True)
         (folder / "tmp").mkdir(exist_ok=True)
         spool = prepare(self._state_dir, run.id)
+        way = self._pass(run, spec, turn, driver, settings)
         order = Turn(
             run=run.id,
             item=run.item,
@@ -146,20 +174,30 @@ class RealWorld:
             brief=text,
             workspace=place,
             run_dir=folder,
-            settings=settings,
+            settings=settings if way is None else way.settings,
+            state=prepare_state(self._places.agent(run.id)),
+            session=self._session(run, turn, driver),
+            tier=self._jail.tier,
+            hooks=None if self._hooked is None else self._hooked.hooks,
+            mcp=() if self._tooled is None or driver.product is None else (self._tooled.admit(run, turn),),
         )
         launch = driver.launch(order)
         (folder / STARTED).write_text(str(process.slept_ms()))
         order.brief_path.write_bytes(text.encode(errors="replace"))
         (folder / "stdin").write_bytes(launch.stdin)
+        write_settings(order.state, launch.files)
         own = self._places.run(run.id)
         reach = self._bounds.of_worker(spec.kind, place, own, folder, self._hub.objects, spool)
-        reach = self._provisioner.within(reach, run.id)
+        reach = opened(self._provisioner.within(reach, run.id), order.state, launch)
+        reach = reach if way is None else replace(reach, way=way.way)
         self._write_manifest(order, run, spec, driver, launch.argv, reach)
+        keys = keys_of(launch, os.environ if way is None else way.keys)
+        if self._hooked is not None:
+            self._hooked.settle()
         return process.start(
             process.ProcessSpec(
                 argv=launch.argv,
-                env=self._environment(run, turn, folder) | launch.env,
+                env=self._environment(run, turn, folder) | launch.env | keys,
                 cwd=place,
                 stdin_path=folder / "stdin",
                 output_path=folder / "output.log",
@@ -170,6 +208,13 @@ class RealWorld:
             ),
             self._jail,
         )
+
+    def _pass(self, run: Run, spec: ItemSpec, turn: int, driver: Driver, settings: Mapping[str, str]) -> Pass | None:
+        """How a turn comes to its model, where its kind is to come by the gateway only."""
+        if self._metered is None or self._bounds.network_of(spec.kind) is not Network.gateway:
+            return None
+        own = self._prices.get(run.agent)
+        return self._metered.admit(run, turn, driver, settings, ModelPrice(*own) if own is not None else None)
 
     def stop(self, run: Run) -> None:
         """Stop the worker and everything it started."""
@@ -193,10 +238,10 @@ class RealWorld:
         )
         if found.commit != run.base:
             self._hub.set_ref(f"{keep_prefix(run.id)}turn-{run.turn}", found.commit)
-        if self._policy.claims == "refuse":
-            told = claims.told_by(self._hub.git, found.base, found.commit)
-            return replace(found, faults=(*found.faults, *claims.audit(told, self._is_test)))
-        return found
+        told = claims.told_by(self._hub.git, found.base, found.commit)
+        flags = claims.audit(told, self._is_test)
+        faults = (*found.faults, *flags) if self._policy.claims == "refuse" else found.faults
+        return replace(found, faults=faults, claims=flags)
 
     def test(self, members: tuple[tuple[Run, ItemSpec], ...]) -> Tested:
         """Merge candidates onto the target and check the whole."""
@@ -205,6 +250,10 @@ class RealWorld:
     def probe(self, run: Run, spec: ItemSpec, trial: Trial) -> Probed:
         """Test an accused candidate by itself."""
         return self._train.probe(run, spec, trial)
+
+    def undo(self, wanted: Undo, must: tuple[Check, ...], own: tuple[Check, ...]) -> Undid:
+        """Take a commit's change back on the target and check the whole."""
+        return self._train.undo(wanted, must, own)
 
     def land(self, old: Commit, new: Commit, tree: Commit) -> LandSeen:
         """Move the user's target branch by compare-and-swap."""
@@ -215,11 +264,16 @@ class RealWorld:
         """Salvage what the worker left; whatever still lives of it is stopped first."""
         self._sweep(run)
         place = self._places.workspace(run.id)
+        if self._provisioner.is_shared(run.id):
+            return ()
         return workspace.keep(self._hub, place, run.id) if place.exists() else ()
 
     def clean(self, run: RunId) -> None:
-        """Salvage once more, then put the workspace into the trash."""
+        """Salvage once more, then put the workspace into the trash; a checkout that was only read just goes."""
         place = self._places.workspace(run)
+        if self._provisioner.is_shared(run):
+            self._provisioner.release(run)
+            return
         if not place.exists():
             return
         try:
@@ -231,6 +285,8 @@ class RealWorld:
     def recover(self, run: Run, spec: ItemSpec) -> RecoveryFacts:
         """Look at what is left of a run; whatever still lives of its worker is stopped first."""
         self._sweep(run)
+        if self._provisioner.is_shared(run.id) and self._places.workspace(run.id).exists():
+            return recovery.unchanged(self._hub, run)
         return recovery.look(self._hub, self._places.workspace(run.id), run)
 
     def rewind(self, run: Run, commit: Commit) -> None:
@@ -238,13 +294,53 @@ class RealWorld:
         if not self._hub.exists(commit):
             raise WorldFailed(f"the checkpoint {commit} of {run.id} is not in the hub: its workspace stays as it is")
         self._sweep(run)
+        shared = self._provisioner.is_shared(run.id)
         self.clean(run.id)
         begin = seeding.begun_again(self._hub, run.id, run.base, commit)
-        self._provisioner.make(run.id, begin)
+        first = self._hub.ref(seeded_ref(run.id)) or run.base
+        files = self._prepared(run, begin) if begin == first and not shared else None
+        self._provisioner.make(run.id, begin, base=first, shared=shared, files=files)
+
+    def _prepared(self, run: Run, begin: Commit) -> Commit | None:
+        """What a run that goes on with an earlier candidate finds; None: the files of the commit where it begins."""
+        if self._policy.combine != "prepared":
+            combining.forget(self._hub, run.id)
+            return None
+        is_protected, paths = self._checker.protected_for(run.lease.scope), self._policy.paths
+
+        def may_change(path: str) -> bool:
+            return scope_matches(run.lease.scope, path, paths) and not is_protected(path)
+
+        reader = Reader(self._state_dir / "journal.db")
+        try:
+            return combine.files_of(self._hub, reader, run, begin, may_change)
+        finally:
+            reader.close()
+
+    def make_base(self, item: ItemId, heads: tuple[Head, ...]) -> Founded:
+        """Merge them in the hub."""
+        root = self._hub.sync_target()
+        commit, conflicts = stacking.base_of(self._hub, item, root, heads)
+        return Founded(root, commit, conflicts)
+
+    def ask_ci(self, commit: Commit) -> CiSeen:
+        """Ask the configured source."""
+        if self._ask_ci is None:
+            return CiSeen(CiState.unavailable, "no source of CI is configured")
+        return self._ask_ci(commit)
+
+    def read_target(self, landings: tuple[Commit, ...]) -> tuple[Commit, tuple[Commit, ...]]:
+        """Ask git, in the user's repository, which landings the target contains as it is now."""
+        tip = self._target()
+        return tip, lost_from(self._repository.git, self._hub.objects, tip, landings)
 
     def read_plan(self, path: str) -> cmd.AddPlan | str:
         """Read a plan file again."""
         return "plans cannot be read here" if self._read_plan is None else self._read_plan(path)
+
+    def has_started(self, run: Run, turn: int) -> bool:
+        """Look for what a start leaves."""
+        return self._started_before(run, turn, self._places.turn(run.id, turn)) is not None
 
     def _started_before(self, run: Run, turn: int, folder: Path) -> WorkerId | None:
         """The worker of this turn that a supervisor started and did not live to record, living or ended.
@@ -271,9 +367,19 @@ class RealWorld:
         reader = Reader(self._state_dir / "journal.db")
         try:
             meets = forecast.notices(forecast.read(self._state_dir), run.id)
-            return brief.compose(reader, run, spec, turn, held, meets)
+            baseline = self._hub.ref(seeded_ref(run.id)) if spec.seed else None
+            prepared = combining.told_of(self._hub, run.id)
+            return brief.compose(reader, run, spec, turn, held, meets, baseline, prepared)
         finally:
             reader.close()
+
+    def _session(self, run: Run, turn: int, driver: Driver) -> str:
+        """The conversation that a turn goes on with; empty where it begins a new one, as after a hang or a rewind."""
+        if not driver.capabilities.resume or (run.repeat and run.repeat.why in (Again.hang, Again.rewound)):
+            return ""
+        folders = (self._places.turn(run.id, earlier) for earlier in range(turn - 1, 0, -1))
+        told = (read_out(folder, self._reads(run.agent)).session for folder in folders)
+        return next((session for session in told if session), "")
 
     def _agent(self, name: str) -> tuple[Driver, Mapping[str, str]]:
         found = self._agents.get(name)
@@ -299,6 +405,7 @@ class RealWorld:
                 "GANGER_RUN": run.id,
                 "GANGER_TURN": str(turn),
                 "GANGER_TOKEN": str(run.lease.token),
+                **({} if self._hooked is None else self._hooked.environment),
                 "GIT_CONFIG_NOSYSTEM": "1",
                 "GIT_TERMINAL_PROMPT": "0",
             }
@@ -315,7 +422,7 @@ class RealWorld:
             "base": run.base,
             "agent": run.agent,
             "driver": driver.name,
-            "resume": driver.capabilities.resume and order.turn > 1,
+            "resume": bool(order.session),
             "argv": argv,
             "prompt_sha256": hashlib.sha256(order.brief_path.read_bytes()).hexdigest(),
             "item_sha256": hashlib.sha256(msgspec.json.encode(spec, order="sorted")).hexdigest(),
@@ -328,6 +435,7 @@ class RealWorld:
                 "limits": reach.limits,
             },
             "scope": run.lease.scope,
+            "shared": self._provisioner.is_shared(run.id),
             "ganger": __version__,
             "item": spec,
         }
@@ -342,14 +450,20 @@ class RealWorld:
         return lambda line: driver.events(line, settings)
 
     def _tip_of(self, run: RunId) -> Commit | None:
-        return workspace.tip(self._places.workspace(run), run)
+        return self._provisioner.begins_at(run) or workspace.tip(self._places.workspace(run), run)
+
+    def _only_reads(self, spec: ItemSpec) -> bool:
+        """Whether a wall keeps the workers of this item from writing their workspace."""
+        special = self._bounds.kinds.get(spec.kind)
+        return special is not None and special.read_only and self._jail.tier != NoJail.tier
 
     def _repo_id(self) -> str:
         """Identity of the repository that lies where the user's lay; empty when there is none any more."""
         try:
             return repo_id(find_common_dir(self._repository.top))
         except (GangerError, OSError):
-            return ""
+            plain = self._repository.beside is not None and self._repository.top.is_dir()
+            return repo_id(self._repository.top) if plain else ""
 
     def _refs_of(self, run: RunId) -> tuple[Path, ...]:
         return workspace.ref_files(self._places.workspace(run), run)

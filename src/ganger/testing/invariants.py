@@ -6,19 +6,20 @@ so that a fault in those shows as a difference.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NoReturn, Protocol
 
 import msgspec
 
 from ganger.core import events as ev
 from ganger.core.evolve import evolve
-from ganger.core.ids import Commit, ItemId, RunId
+from ganger.core.ids import Commit, ItemId, RunId, item_of
 from ganger.core.lifecycle import ItemStatus, RunStatus, edge_fault, item_status, run_status
 from ganger.core.model import (
     PLANNER,
     Again,
     CheckState,
+    CiState,
     EndKind,
     Evidence,
     ItemSpec,
@@ -38,7 +39,7 @@ from ganger.testing.simulated_git import SimulatedGit, differing
 
 PATHS = tuple(f"{top}/{name}.txt" for top in ("a", "b", "c", "d", "shared", "a/sub", "docs") for name in "pqrst")
 """Every path that simulated workers and operators write."""
-NOT_COUNTED = ("stopped", "interrupted", "limited", "expired", "finished")
+NOT_COUNTED = ("stopped", "interrupted", "limited", "expired", "finished", "unfounded")
 
 
 CALL_TOKENS_MAX = 4_000
@@ -66,6 +67,8 @@ class Facts(Protocol):
     """Every move of the target that ganger made."""
     flaky: float
     """How often a check fails by chance."""
+    ci_said: set[tuple[Commit, CiState]]
+    """What CI said, of which commits."""
 
     def living(self, run: RunId) -> int:
         """Processes of the run that live, recorded or not."""
@@ -78,6 +81,18 @@ class Facts(Protocol):
     def left(self, run: RunId) -> set[str]:
         """Contents that the run's worker committed or left in its workspace."""
         ...
+
+
+class Said:
+    """A message, as the journal and the world tell of it."""
+
+    def __init__(self, event: ev.MessageSent) -> None:
+        self.run, self.text = event.run, event.text
+        self.turn = 0
+        self.at_work = False
+        self.handed = 0
+        """How often a worker was handed it."""
+        self.read = False
 
 
 class Live:
@@ -99,6 +114,7 @@ class Live:
         """What its workspace held when it was to be rewound."""
         self.hangs = 0
         self.kind, self.lane, self.alone = event.kind, event.lane, event.alone
+        self.stands_on = event.stands_on
         self.reserved = event.reserved
         self.spent: dict[int, Usage] = {}
         """By turn; the time a worker lived is added when it is gone."""
@@ -109,6 +125,8 @@ class Live:
         self.done: set[int] = set()
         self.evidence: dict[Commit, Evidence] = {}
         self.accepted = Commit("")
+        self.beyond: set[str] = set()
+        """What a person allowed it to change besides, in the accepted commit."""
         self.failures = 0
         """Failed tests that it was part of."""
         self.stopped = False
@@ -121,7 +139,7 @@ class Account:
         self.spec = spec
         self.failures = 0
         self.cool_until_ms = 0
-        self.landed = self.withdrawn = self.stopped = False
+        self.landed = self.withdrawn = self.stopped = self.undone = False
         self.attempts: set[int] = set()
 
 
@@ -149,7 +167,10 @@ class Ledger:
         self.luck = False
         """Whether checks have failed by chance so far."""
         self.landing: ev.LandingStarted | None = None
+        self.undos: dict[Commit, ev.UndoRequested] = {}
         self.landings = 0
+        self.awaiting: dict[Commit, set[ItemId]] = {}
+        """What landed and is not closed, by the commit on which CI must be green."""
         self.outsiders: dict[str, Outsider] = {}
         self.windows: dict[str, int] = {}
         self.due: dict[str, int] = {}
@@ -161,6 +182,7 @@ class Ledger:
         """The most tokens that a run has spent beyond what was reserved for it."""
         self.drained = False
         """Whether a planner said, since the last new item, that nothing is left."""
+        self.said: dict[int, Said] = {}
 
     def catch_up(self) -> None:
         """Check what became durable since the last call."""
@@ -205,11 +227,11 @@ class Ledger:
     def retried(self, entry: ev.Entry, event: ev.ItemRetried) -> None:
         account = self.items[event.item]
         self.drained = self.drained and account.spec.kind != PLANNER
-        account.failures, account.cool_until_ms, account.stopped = 0, 0, False
+        account.failures, account.cool_until_ms, account.stopped, account.undone = 0, 0, False, False
 
     def granted(self, entry: ev.Entry, event: ev.RunGranted) -> None:
         account = self.items[event.item]
-        if account.landed or account.withdrawn or (account.stopped and not event.forced_by):
+        if account.landed or account.undone or account.withdrawn or (account.stopped and not event.forced_by):
             fail("I-14", f"{event.run} was granted for an item that has landed, is withdrawn or was stopped")
         if any(live.item == event.item for live in self.runs.values()) or event.attempt in account.attempts:
             fail("I-13", f"{event.run} is the second live run, or the second of its number")
@@ -217,9 +239,20 @@ class Ledger:
             fail("I-16", f"{event.run} was granted after {account.failures} failures")
         if entry.at_ms < account.cool_until_ms and not event.forced_by:
             fail("I-16", f"{event.run} was granted {account.cool_until_ms - entry.at_ms} ms before its pause was over")
-        missing = [before for before in account.spec.after if before not in self.items or not self.items[before].landed]
+        early = {item_of(run) for run, commit in event.stands_on if self._is_accepted(run, commit)}
+        if event.stands_on and account.spec.start_on != "accepted":
+            fail("IS4", f"{event.run} stands on what has not landed, and its item does not say so")
+        missing = [
+            before
+            for before in account.spec.after
+            if before not in self.items or not (self.items[before].landed or before in early)
+        ]
         if missing:
             fail("I-14", f"{event.run} was granted before {missing[0]} had landed")
+        if self._policy.ci_dependents == "closed":
+            unclosed = [item for items in self.awaiting.values() for item in items if item in account.spec.after]
+            if unclosed:
+                fail("VT7", f"{event.run} was granted before CI had closed {unclosed[0]}")
         paths = self.paths_of(event.scope)
         for run_id, live in self.runs.items():
             if LeaseMode.exclusive in (live.mode, event.mode) and live.paths & paths:
@@ -237,6 +270,10 @@ class Ledger:
         account.attempts.add(event.attempt)
         self._check_budget(event)
         self.runs[event.run] = Live(entry.seq, event, paths)
+
+    def _is_accepted(self, run: RunId, commit: Commit) -> bool:
+        live = self.runs.get(run)
+        return live is not None and not live.stopped and live.accepted == commit
 
     def renewed(self, entry: ev.Entry, event: ev.LeasesRenewed) -> None:
         for run_id, until_ms in event.until:
@@ -280,6 +317,45 @@ class Ledger:
         live.hangs += event.why is Again.hang
         if live.hangs > 1:
             fail("LR3", f"a silent turn of {event.run} is done over a second time")
+
+    def message_sent(self, entry: ev.Entry, event: ev.MessageSent) -> None:
+        self.live(event.run, event)
+        if event.landing and any((one.run, one.text) == (event.run, event.text) for one in self.said.values()):
+            fail("WP10", f"{event.run} is told twice that {event.landing} landed")
+        self.said[entry.seq] = Said(event)
+
+    def waits(self, run: RunId) -> bool:
+        """Whether something is said to the run that is handed to nobody yet."""
+        return any(one.run == run and not one.turn for one in self.said.values())
+
+    def message_delivered(self, entry: ev.Entry, event: ev.MessagesDelivered) -> None:
+        self.live(event.run, event)
+        for seq in event.messages:
+            said = self.said[seq]
+            if said.run != event.run or said.turn:
+                fail("I-17", f"message {seq} for {said.run} is handed to turn {event.turn} of {event.run} again")
+            said.turn, said.at_work = event.turn, event.at_work
+
+    def message_read(self, entry: ev.Entry, event: ev.MessagesRead) -> None:
+        self.live(event.run, event)
+        for seq in event.messages:
+            if not self.said[seq].handed or self.said[seq].read:
+                fail("I-17", f"message {seq} for {event.run} is called read, and nobody was handed it")
+            self.said[seq].read = True
+
+    def hand_brief(self, run: RunId, turn: int) -> None:
+        """A worker begins that turn: it is handed what is meant to stand in its brief."""
+        self._hand(one for one in self.said.values() if (one.run, one.turn, one.at_work) == (run, turn, False))
+
+    def hand_at_work(self, messages: Iterable[int]) -> None:
+        """A worker is handed these while it works."""
+        self._hand(self.said[seq] for seq in messages)
+
+    def _hand(self, messages: Iterable[Said]) -> None:
+        for said in messages:
+            said.handed += 1
+            if said.handed > 1:
+                fail("I-17", f"a worker of {said.run} is told the same a second time")
 
     def rewound(self, entry: ev.Entry, event: ev.RunRewound) -> None:
         live = self.live(event.run, event)
@@ -392,7 +468,10 @@ class Ledger:
         if evidence is None or evidence.commit == evidence.base:
             fail("I-7", f"{event.run} was accepted without evidence on a commit of its own")
         changed = self._world.git.changed(live.base, event.commit)
-        if not changed or not set(changed) <= live.paths:
+        allowed_by = event.verdict.by
+        if allowed_by and entry.actor != f"person:{allowed_by}":
+            fail("I-19", f"{event.run} was allowed what its scope does not by {entry.actor}")
+        if not changed or not (allowed_by or set(changed) <= live.paths):
             fail("I-3", f"{event.run} was accepted with {changed} outside {live.scope}")
         states = {result.name: result.state for result in evidence.checks}
         spec = self.items[live.item].spec
@@ -400,6 +479,7 @@ class Ledger:
         if any(states.get(check.name) is not CheckState.passed for check in needed):
             fail("I-7", f"{event.run} was accepted although {states}")
         live.accepted = event.commit
+        live.beyond = set(changed) if allowed_by else set()
 
     def train(self, entry: ev.Entry, event: ev.TrainTested) -> None:
         if event.passed:
@@ -445,6 +525,9 @@ class Ledger:
             live = self.live(run_id, event)
             if not live.accepted or live.stopped or live.expires_ms <= entry.at_ms:
                 fail("I-1", f"{run_id} is to land without an acceptance or a live lease")
+            gone = [one for _, one in live.stands_on if not self._world.git.is_ancestor(one, event.old)]
+            if gone:
+                fail("IS4", f"{run_id} is to land before {gone[0][:12]}, on which it stands")
             if not self._world.git.is_ancestor(live.accepted, event.new):
                 fail("I-8", f"{run_id} is to land, but {event.new} does not contain its candidate")
         self.landing = event
@@ -464,9 +547,61 @@ class Ledger:
             fail("I-13", f"item {live.item} landed twice")
         account.landed = True
         self.landings += 1
+        if event.awaits_ci is not self._policy.ci_required:
+            fail("VT7", f"{event.run} landed, and waits for CI: {event.awaits_ci}")
+        if event.awaits_ci:
+            self.awaiting.setdefault(event.commit, set()).add(live.item)
         self._end(event.run)
         if all(run not in self.runs for run in landing.runs):
             self.landing = None
+
+    def undo_requested(self, entry: ev.Entry, event: ev.UndoRequested) -> None:
+        account = self.items[event.item]
+        if entry.actor != "person:olga" or event.by != "olga":
+            fail("I-19", f"{entry.actor} had {event.item} undone in the name of {event.by}")
+        if account.landed is event.back or account.undone is not event.back:
+            fail("I-14", f"{event.item} is to be undone, and is not there")
+        self.undos[event.commit] = event
+
+    def undo_tested(self, entry: ev.Entry, event: ev.UndoTested) -> None:
+        if event.passed:
+            self.passed.add((event.new, event.tree))
+
+    def undo_dropped(self, entry: ev.Entry, event: ev.UndoDropped) -> None:
+        del self.undos[event.commit]
+
+    def undone(self, entry: ev.Entry, event: ev.LandingUndone) -> None:
+        landing, account = self.landing, self.items[event.item]
+        if landing is None or landing.undo != event.commit or landing.new != event.new:
+            fail("I-13", f"{event.item} was undone without a landing")
+        if (landing.old, landing.new) not in self._world.swaps:
+            fail("I-8", f"{event.item} is recorded as undone, but the target was never moved to {event.new}")
+        if account.landed is event.back:
+            fail("I-13", f"{event.item} was undone twice")
+        account.landed, account.undone = event.back, not event.back
+        self.landing = None
+        del self.undos[event.commit]
+
+    def ci_said(self, entry: ev.Entry, event: ev.CiSaid) -> None:
+        if (event.commit, event.state) not in self._world.ci_said or event.commit not in self.awaiting:
+            fail("VT7", f"CI is said to call {event.commit[:12]} {event.state}, and it never did")
+        if event.state in ("green", "repaired_green"):
+            del self.awaiting[event.commit]
+
+    def ci_waived(self, entry: ev.Entry, event: ev.CiWaived) -> None:
+        if entry.actor != f"person:{event.by}" or event.commit not in self.awaiting:
+            fail("I-19", f"{event.commit[:12]} was closed without CI by {entry.actor}")
+        del self.awaiting[event.commit]
+
+    def target_read(self, entry: ev.Entry, event: ev.TargetRead) -> None:
+        git = self._world.git
+        wrong = [one for one in event.missing if event.tip and git.is_ancestor(one, event.tip)]
+        if wrong:
+            fail("VT4", f"{event.tip[:12]} is said not to contain {wrong[0][:12]}, and does")
+
+    def loss_accepted(self, entry: ev.Entry, event: ev.LossAccepted) -> None:
+        if entry.actor != f"person:{event.by}":
+            fail("I-19", f"the loss of a landing was accepted by {entry.actor}")
 
     def stop_requested(self, entry: ev.Entry, event: ev.StopRequested) -> None:
         live = self.live(event.run, event)
@@ -524,11 +659,28 @@ class Ledger:
             before = [new for _, new in self._world.swaps if git.is_ancestor(new, old)]
             if any(git.is_ancestor(live.accepted, earlier) for earlier in before):
                 fail("I-13", f"{run_id} is landed a second time")
-            allowed |= set(git.changed(live.base, live.accepted)) & live.paths
+            allowed |= set(git.changed(live.base, live.accepted)) & (live.paths | live.beyond)
             self._check_not_lost(run_id, live, old, new)
+        if landing.undo:
+            allowed = self._check_undo(landing)
         strange = set(differing(git.files(old), git.files(new))) - allowed
         if strange:
             fail("I-8", f"landing {new} changes {sorted(strange)[0]}, which no candidate of it changed in its scope")
+
+    def _check_undo(self, landing: ev.LandingStarted) -> set[str]:
+        """An undo takes back what somebody asked for, all of it, and nothing that came later; return its paths."""
+        git = self._world.git
+        if landing.runs or landing.undo not in self.undos:
+            fail("I-14", f"{landing.undo} is undone, which nobody asked for")
+        was, had = git.files(git.nodes[landing.undo].parents[0]), git.files(landing.undo)
+        paths = set(differing(was, had))
+        old, new = git.files(landing.old), git.files(landing.new)
+        for path in paths:
+            if new.get(path) != was.get(path):
+                fail("I-8", f"undoing {landing.undo} leaves {path} as it is")
+            if old.get(path) not in (had.get(path), was.get(path)):
+                fail("I-8", f"undoing {landing.undo} loses a later change to {path}")
+        return paths
 
     def _check_not_lost(self, run_id: RunId, live: Live, old: Commit, new: Commit) -> None:
         git = self._world.git
@@ -642,6 +794,10 @@ _CHECKS: dict[type, Callable[[Ledger, ev.Entry, Any], None]] = {
     ev.SupervisorStopped: Ledger.supervisor_left,
     ev.RunReported: Ledger.reported,
     ev.NoteAdded: Ledger.about_live,
+    ev.MessageSent: Ledger.message_sent,
+    ev.MessagesDelivered: Ledger.message_delivered,
+    ev.MessagesRead: Ledger.message_read,
+    ev.ToolsUsed: Ledger.about_live,
     ev.TodosSet: Ledger.about_live,
     ev.EvidenceRecorded: Ledger.evidence,
     ev.VerdictGiven: Ledger.verdict,
@@ -652,6 +808,14 @@ _CHECKS: dict[type, Callable[[Ledger, ev.Entry, Any], None]] = {
     ev.LandingStarted: Ledger.landing_started,
     ev.LandingAbandoned: Ledger.abandoned,
     ev.RunLanded: Ledger.landed,
+    ev.UndoRequested: Ledger.undo_requested,
+    ev.UndoTested: Ledger.undo_tested,
+    ev.UndoDropped: Ledger.undo_dropped,
+    ev.LandingUndone: Ledger.undone,
+    ev.CiSaid: Ledger.ci_said,
+    ev.CiWaived: Ledger.ci_waived,
+    ev.TargetRead: Ledger.target_read,
+    ev.LossAccepted: Ledger.loss_accepted,
     ev.StopRequested: Ledger.stop_requested,
     ev.RunEnded: Ledger.run_ended,
 }

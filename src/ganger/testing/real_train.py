@@ -42,6 +42,26 @@ class Candidate(Struct, frozen=True):
     """Whether its evidence says that its check passed."""
 
 
+class Opened:
+    """The parts of a depot's fleet as one process has them open."""
+
+    def __init__(self, root: Path, policy: Policy) -> None:
+        """`root` holds the folders `repo` and `state`."""
+        state_dir, repository = root / "state", open_repository(root / "repo")
+        self.store = Store(state_dir / "journal.db")
+        self.fleet = Fleet(self.store, policy)
+        self.hub = Hub.open(state_dir / "hub.git", repository, "main")
+        self.watch = Watch()
+        never: Callable[[str], bool] = lambda path: False  # noqa: E731
+        self.world = RealWorld(state_dir, repository, self.hub, policy, {}, NoJail(), never, never, self.watch)
+
+
+def supervise(fleet: Fleet, world: World, watch: Watch) -> StopReason:
+    """Land what can be landed, until nothing more can be done."""
+    fleet.take_over(os.getpid(), "depot", "1")
+    return Supervisor(fleet, world, watch, Intent(offer=False)).run()
+
+
 class Depot:
     """A repository with one branch per candidate on its first commit, and a fleet in which all are accepted."""
 
@@ -62,19 +82,21 @@ class Depot:
         self.git("reset", "-q", "--hard")
         self.base = Commit(self.git("rev-parse", "main"))
         self.policy, self.candidates, self.check = policy, tuple(candidates), Check("all", argv, 60_000)
-        self.store = Store(self.state_dir / "journal.db")
-        self.fleet = Fleet(self.store, policy)
-        repository = open_repository(self.top)
-        self.hub = Hub.open(self.state_dir / "hub.git", repository, "main")
+        self._open()
         self.hub.sync_target()
         branches = (f"+refs/heads/candidate/{one.name}:refs/ganger/candidate/{one.name}.1" for one in candidates)
         self.hub.fetch(self.top / ".git", tuple(branches))
-        never: Callable[[str], bool] = lambda path: False  # noqa: E731
-        self.watch = Watch()
-        self.world: World = RealWorld(
-            self.state_dir, repository, self.hub, policy, {}, NoJail(), never, never, self.watch
-        )
         self._accept()
+
+    def _open(self) -> None:
+        """Open the fleet as it is, as a supervisor's process does."""
+        opened = Opened(self.top.parent, self.policy)
+        self.store, self.fleet, self.hub, self.watch = opened.store, opened.fleet, opened.hub, opened.watch
+        self.world: World = opened.world
+
+    def reopen(self) -> None:
+        """Open it again after `close`, with what another process has made of it meanwhile."""
+        self._open()
 
     def git(self, *args: str, given: bytes = b"") -> str:
         """Run plain git in the repository; return what it printed."""
@@ -92,14 +114,13 @@ class Depot:
 
     def do(self, command: cmd.Command) -> None:
         """Have the fleet carry out a command; AssertionError with the reason when it is refused."""
-        person = isinstance(command, (cmd.AddPlan, cmd.AnswerQuestion))
+        person = isinstance(command, (cmd.AddPlan, cmd.AnswerQuestion, cmd.UndoLanding))
         reply = self.fleet.submit(command, "person:olga" if person else "supervisor")
         assert not isinstance(reply, Refusal), reply.reason
 
     def night(self) -> StopReason:
         """Land what can be landed, until nothing more can be done."""
-        self.fleet.take_over(os.getpid(), "depot", "1")
-        return Supervisor(self.fleet, self.world, self.watch, Intent(offer=False)).run()
+        return supervise(self.fleet, self.world, self.watch)
 
     def landed(self) -> set[str]:
         """The items that are on the target."""

@@ -45,6 +45,9 @@ def check_rest(state: State, now_ms: int, stop: StopReason, world: SimulatedWorl
         waits = run.question or (held and run.accepted_seq)
         if not waits:
             fail("I-20", f"the night is over ({stop}), and {run.id} waits for nothing that a person sees")
+    for undo in state.undos.values():
+        if not undo.question and (state.landing is None or not state.landing.question):
+            fail("I-20", f"the night is over ({stop}), and nobody sees what the undo of {undo.item} waits for")
     for item in state.items.values():
         if not is_at_rest(state, item, now_ms, config):
             fail("I-20", f"the night is over ({stop}), and item {item.spec.id} has neither an end nor a reason to wait")
@@ -53,19 +56,31 @@ def check_rest(state: State, now_ms: int, stop: StopReason, world: SimulatedWorl
         fail("I-10", f"the night is over ({stop}), and the workspace of {sorted(left)[0]} is still there")
     if stop is StopReason.complete and not all(i.landed or i.withdrawn or i.finished for i in state.items.values()):
         fail("I-20", "the night is said to be complete, and something has not landed")
+    if stop is StopReason.complete:
+        _check_closed(state, world)
     if config.answers and stop is StopReason.blocked and world.tidy:
         fail("I-20", "the operator answers everything, and the night ends blocked")
 
 
+def _check_closed(state: State, world: SimulatedWorld) -> None:
+    """VT4, VT7: a night is complete only when the target shows what landed, and CI closed it."""
+    for item in state.items.values():
+        if item.landed and not world.git.is_ancestor(item.landed, world.target):
+            fail("VT4", f"the night is said to be complete, and {world.target[:12]} does not contain {item.spec.id}")
+        unclosed = world.ledger is not None and item.landed in world.ledger.awaiting
+        if state.awaited_of(item) is not None or unclosed:
+            fail("VT7", f"the night is said to be complete, and CI has not closed {item.spec.id}")
+
+
 def is_at_rest(state: State, item: Item, now_ms: int, config: Config) -> bool:
     """Whether the item has landed, was given up or withdrawn, or waits for something that a person can see."""
-    if item.landed or item.withdrawn or item.stopped or item.run:
+    if item.landed or item.undone is not None or item.withdrawn or item.stopped or item.run:
         return True
     if item.failures >= item.spec.attempts_max and item.last_end not in (None, EndKind.landed):
         return True
     if item.hold is not None and (item.hold.reason != "until" or now_ms < item.hold.until_ms):
         return True
-    if any(not state.items[before].landed for before in item.spec.after if before in state.items):
+    if any(before in state.items for before in state.unmet(item.spec)):
         return True
     if state.plans[item.spec.plan].paused or state.plans[item.spec.plan].stopped or item.finished or item.terminal:
         return True

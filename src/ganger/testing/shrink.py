@@ -85,7 +85,7 @@ def _fewer(things: tuple[object, ...]) -> Iterator[tuple[object, ...]]:
 def _plainer(config: Config) -> Iterator[Config]:
     """Yield configurations with one setting more as it is by default."""
     plain = Config()
-    for name in ("crash_at", "answers", "action_every_ms"):
+    for name in ("crash_at", "answers", "action_every_ms", "regrets", "stacked"):
         if getattr(config, name) != getattr(plain, name):
             yield replace(config, **{name: getattr(plain, name)})
     for name, value in asdict(Policy()).items():

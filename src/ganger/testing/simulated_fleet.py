@@ -32,7 +32,7 @@ LANES = (
 )
 ACTIONS = (
     *("stop", "retry", "commit", "force", "dirty", "blocked", "rebase", "revise", "night", "kill"),
-    *("lease", "lease", "plan", "rewind", "schedule", "now", "breaker", "red"),
+    *("lease", "lease", "plan", "rewind", "schedule", "now", "breaker", "red", "tell"),
 )
 FAULTS = ("crash", "fail", "slow", "jump", "away", "deaf", "disk", "flaky", "skew")
 
@@ -51,6 +51,10 @@ class Config(Struct, frozen=True):
     """How long faults go on and the operator is restless."""
     answers: bool = True
     """Whether the operator answers once the faults are over."""
+    regrets: bool = False
+    """Whether the operator has landings undone, and undoings."""
+    stacked: bool = False
+    """Whether most items come after others, and begin on what those had accepted."""
     crash_at: int = 0
     """The point, from 1, at which the supervisor dies; 0: at none in particular."""
     policy: Policy = Policy()
@@ -67,7 +71,8 @@ def chance(text: str) -> Random:
 
 def swarm(seed: int) -> Config:
     """Draw a configuration."""
-    return _draw(chance(f"config {seed}"))
+    drawn = _with_closing(_draw(chance(f"config {seed}")), chance(f"ci {seed}"))
+    return replace(drawn, regrets=_regrets(seed))
 
 
 def short(seed: int) -> Config:
@@ -76,13 +81,35 @@ def short(seed: int) -> Config:
     The operator is more restless, so that more happens in a minute.
     """
     rng = chance(f"short config {seed}")
-    long = _draw(rng)
+    long = _with_closing(_draw(rng), chance(f"ci {seed}"))
     return replace(
         long,
         items=min(long.items, rng.choice((1, 2, 2, 4))),
         action_every_ms=rng.choice((60_000, 120_000)),
         faults_ms=rng.randrange(200_000, 900_000),
+        regrets=_regrets(seed),
     )
+
+
+def _with_closing(config: Config, rng: Random) -> Config:
+    """Have some fleets wait for CI, ask about strays, or begin on accepted work; by a source of chance of its own."""
+    config = replace(config, stacked=rng.random() < 0.2)
+    if rng.random() < 0.3:
+        config = replace(config, policy=replace(config.policy, off_plan="inbox"))
+    if rng.random() > 0.25:
+        return config
+    policy = replace(
+        config.policy,
+        ci_required=True,
+        ci_dependents=rng.choice(("landed", "closed")),
+        ci_every_ms=rng.choice((1_000, 30_000)),
+        ci_patience_ms=rng.choice((60_000, HOUR_MS)),
+    )
+    return replace(config, policy=policy)
+
+
+def _regrets(seed: int) -> bool:
+    return chance(f"regrets {seed}").random() < 0.3
 
 
 def _draw(rng: Random) -> Config:
@@ -144,7 +171,12 @@ def plan(config: Config, rng: Random, now_ms: int) -> cmd.AddPlan:
     for number in range(config.items):
         name = ItemId(f"i{number}")
         after = tuple(ItemId(f"i{before}") for before in range(number) if rng.random() < 0.15)
-        items.append((_item(name, after, config.policy.lanes, rng, now_ms), f"Do {name}."))
+        item = _item(name, after, config.policy.lanes, rng, now_ms)
+        if config.stacked:
+            also = chance(f"stacked {number} {item.scope}")
+            after = tuple(ItemId(f"i{before}") for before in range(number) if also.random() < 0.6)
+            item = replace(item, after=after, start_on="accepted")
+        items.append((item, f"Do {name}."))
     return cmd.AddPlan(PLAN, "A plan", "plans/plan.toml", "digest 0", tuple(items))
 
 

@@ -86,6 +86,12 @@ class SimulatedGit:
         merged, conflicts = merged_files(base, self.files(onto), self.files(candidate))
         return conflicts or self.commit(merged, (onto, candidate), message)
 
+    def taken_back(self, onto: Commit, commit: Commit, message: str) -> Commit | tuple[str, ...]:
+        """Take back what a commit brought over its first parent; the conflicting paths when it cannot be done."""
+        before = self.files(self.nodes[commit].parents[0])
+        merged, conflicts = merged_files(self.files(commit), self.files(onto), before)
+        return conflicts or self.commit(merged, (onto,), message)
+
     def _base(self, common: int) -> Files:
         """The files of the newest of these common ancestors; of several that are no ancestors of each other, merged.
 

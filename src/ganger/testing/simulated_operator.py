@@ -8,8 +8,8 @@ from typing import Protocol
 from msgspec.structs import replace
 
 from ganger.core import commands as cmd
-from ganger.core.ids import Token
-from ganger.core.model import EndKind, LeaseMode, QuestionKind
+from ganger.core.ids import RunId, Token
+from ganger.core.model import EndKind, LeaseMode, QuestionKind, When
 from ganger.core.state import State
 from ganger.service.fleet import Reply
 from ganger.testing.simulated_fleet import SCOPES
@@ -46,6 +46,8 @@ def answer(desk: Desk, rng: Random, willing: bool = False) -> None:
         choice = question.recommend or (question.options[0] if question.options else "yes")
         if question.kind is QuestionKind.approve_landing and not willing and rng.random() < 0.3:
             choice = "reject"
+        if question.kind is QuestionKind.off_plan and rng.random() < 0.5:
+            choice = "allow"
         desk.person(cmd.AnswerQuestion(question.id, choice, "olga"))
 
 
@@ -99,9 +101,32 @@ def act(desk: Desk, action: str, rng: Random) -> None:
         case "now":
             item = rng.choice(sorted(state.items))
             desk.person(cmd.GrantRun(item, world.target, "repo", world.tidy, rng.choice(("", "olga"))))
+        case "tell":
+            tell(desk, state, rng)
         case "breaker":
             if state.breakers:
                 desk.person(cmd.CloseBreaker(rng.choice(sorted(state.breakers))))
+
+
+def tell(desk: Desk, state: State, rng: Random) -> None:
+    """Say something to a run, sometimes to one that has ended."""
+    runs = [*sorted(state.runs), RunId("gone.1")]
+    when = rng.choice((When.steer, When.steer, When.after_turn, When.next_turn))
+    desk.person(cmd.TellRun(rng.choice(runs), f"said at {state.seq}", when, "olga"))
+
+
+def regret(desk: Desk, rng: Random) -> None:
+    """Have a landing undone, or an undoing, or what was undone done again."""
+    choices = sorted(i.spec.id for i in desk.newest().items.values() if i.landed or i.undone is not None)
+    if not choices:
+        return
+    item = desk.newest().items[rng.choice(choices)]
+    if item.undone is None:
+        desk.person(cmd.UndoLanding("olga", item.spec.id, why="it was a mistake"))
+    elif rng.random() < 0.5:
+        desk.person(cmd.UndoLanding("olga", commit=item.undone.commit))
+    else:
+        desk.person(cmd.RetryItem(item.spec.id))
 
 
 def lease(desk: Desk, state: State, rng: Random) -> None:

@@ -12,7 +12,7 @@ from typing import Protocol, TypeAlias
 
 from ganger.core import commands as cmd
 from ganger.core.ids import Commit, QuestionId, RunId, Token, item_of
-from ganger.core.model import EndKind, Outcome, Refusal, RefusalCode, Usage
+from ganger.core.model import EndKind, Outcome, Refusal, RefusalCode, ToolUse, Usage
 from ganger.service.fleet import Reply
 from ganger.testing.invariants import CALL_TOKENS_MAX, fail
 from ganger.testing.simulated_git import BROKEN, HALF, NO_TESTS, SimulatedGit, differing
@@ -39,6 +39,14 @@ class Surroundings(Protocol):
 
     def say(self, command: cmd.Command, run: RunId) -> Reply:
         """Submit a command as the worker, one that it may ask for or not; what is acknowledged is checked to stay."""
+        ...
+
+    def hear(self, command: cmd.Command) -> None:
+        """Have the supervisor, if there is one, submit what the hooks of the worker told."""
+        ...
+
+    def news(self, run: RunId, token: Token, turn: int) -> None:
+        """Have the supervisor, if there is one, hand over what is said to the run, at a use of a tool."""
         ...
 
     def later(self, delay_ms: int, act: Callable[[], None]) -> None:
@@ -73,6 +81,7 @@ class Worker:
 
     def write(self, words: str = "", path: str = "") -> None:
         """Write something that nobody wrote before."""
+        self.world.news(self.run, self.token, self.turn)
         where = path or self.rng.choice(self.paths)
         if self.workspace.files.get(where, "").startswith(f"{self.run}/{self.turn} "):
             self.commit()
@@ -104,6 +113,8 @@ class Worker:
     def call(self, same: bool) -> None:
         """Call a tool, the same way as before or another."""
         self.same_calls = self.same_calls + 1 if same else 1
+        use = ToolUse("shell", "ls" if same else f"ls {self.steps}", denied="" if same else "outside its scope")
+        self.world.hear(cmd.RecordTools(self.run, self.token, (use,)))
 
 
 def honest(me: Worker) -> Script:
@@ -362,6 +373,7 @@ def oversteps(me: Worker) -> Script:
         *(cmd.GrantRun(item_of(me.run), me.workspace.head), cmd.AnswerQuestion(QuestionId("q1"), "yes", "olga")),
         *(cmd.RetryItem(item_of(me.run)), cmd.StopRun(me.run, EndKind.stopped, "enough"), cmd.SweepLeases()),
         cmd.AddNote(others, me.token, "for another run"),
+        cmd.RecordTools(me.run, me.token, (ToolUse("shell"),)),
     ):
         if not isinstance(me.world.say(command, me.run), Refusal):
             fail("I-19", f"the worker of {me.run} was given {type(command).__name__}")

@@ -7,6 +7,7 @@ be cut short or fail at each of its points (`Stage.point`), as the real one can.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from random import Random
 from typing import Protocol
 
@@ -14,17 +15,20 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ganger.core import commands as cmd
+from ganger.core import events as ev
 from ganger.core.effects import Clocks, Exit, Limit, Observed
-from ganger.core.facts import Run
-from ganger.core.ids import Commit, RunId, Token
-from ganger.core.model import CheckState, Evidence, ItemSpec, QuestionKind, RecoveryFacts, WorkerId
+from ganger.core.facts import Run, Undo
+from ganger.core.foundation import Head
+from ganger.core.ids import Commit, ItemId, RunId, Token
+from ganger.core.model import Check, CheckState, CiState, Evidence, ItemSpec, QuestionKind, RecoveryFacts, WorkerId
 from ganger.core.policy import Policy
 from ganger.core.state import State
 from ganger.core.train import Trial
 from ganger.errors import WorldFailed
-from ganger.service.fleet import Reply
-from ganger.supervisor.effects import LandSeen, Probed, Tested
+from ganger.service.fleet import Accepted, Reply
+from ganger.supervisor.effects import CiSeen, Founded, LandSeen, Probed, Tested, Undid
 from ganger.testing.invariants import Ledger, fail
+from ganger.testing.simulated_fleet import chance
 from ganger.testing.simulated_git import SimulatedGit
 from ganger.testing.simulated_workers import BEHAVIOURS, OVERLOADED, Worker, Workspace, plans
 
@@ -54,6 +58,11 @@ class Stage(Protocol):
     rng: Random
     added: cmd.AddPlan
     """The plan as the operator left it."""
+
+    @property
+    def is_well(self) -> bool:
+        """Whether faults are over."""
+        ...
 
     def clock(self) -> int:
         """The machine's clock, which may be set."""
@@ -89,6 +98,10 @@ class Stage(Protocol):
 
     def say(self, command: cmd.Command, run: RunId) -> Reply:
         """Submit as a worker."""
+        ...
+
+    def hear(self, command: cmd.Command) -> Reply | None:
+        """Submit as the supervisor, if there is one, what a worker's hooks told; None when there is none."""
         ...
 
     def behaviour(self, run: Run, turn: int) -> tuple[str, Random]:
@@ -140,6 +153,9 @@ class SimulatedWorld:
         self.looked: tuple[int, int] | None = None
         """The store's clock and the one that never jumps, when this supervisor looked last."""
         self.flaky = 0.0
+        self.ci: dict[Commit, Random] = {}
+        """For each commit that CI was asked about, its own source of chance."""
+        self.ci_said: set[tuple[Commit, CiState]] = set()
         self.ledger: Ledger | None = None
 
     # ── what is observed ──
@@ -244,6 +260,10 @@ class SimulatedWorld:
         self.stage.point("start: after")
         return found
 
+    def has_started(self, run: Run, turn: int) -> bool:
+        """Whether a worker of that turn was ever started."""
+        return (run.id, turn) in self.records
+
     def _spawn(self, run: Run, turn: int) -> WorkerId:
         assert self.ledger is not None
         if self.living(run.id):
@@ -254,6 +274,7 @@ class SimulatedWorld:
         if sum(process.alive for process in self.processes.values()) >= self.policy.workers_max:
             fail("I-16", f"a worker of {run.id} is started although {self.policy.workers_max} live")
         self._check_room(run)
+        self.ledger.hand_brief(run.id, turn)
         kind, rng = self.stage.behaviour(run, turn)
         pid = len(self.processes) + 1
         paths = tuple(sorted(self.ledger.paths_of(run.lease.scope)))
@@ -396,7 +417,7 @@ class SimulatedWorld:
 
     def _merged(self, tip: Commit, old: Commit, run: Run, spec: ItemSpec) -> Commit | tuple[str, ...]:
         assert run.evidence is not None
-        if not is_based_on(self.git, run.base, old):
+        if not all(is_based_on(self.git, ground, old) for ground in run.grounds):
             return (DROPPED,)
         return self.git.merge(tip, run.evidence.commit, f"land {spec.id} {run.id}")
 
@@ -408,11 +429,30 @@ class SimulatedWorld:
             return Probed(passed=False)
         self.refs[f"train/{made}"] = made
         self.stage.interlude(150_000)
-        tries = 1 + (self.policy.flaky_retries if trial.again else 0)
+        tries = 1 + (self.policy.flaky_retries if trial.again or trial.bare else 0)
         flaky = all(self.stage.rng.random() < self.flaky for _ in range(tries))
         results = self.git.run_checks(made, spec.checks, flaky)
         self.stage.point("probe: after")
         return Probed(all(result.state is CheckState.passed for result in results), results)
+
+    def undo(self, wanted: Undo, must: tuple[Check, ...], own: tuple[Check, ...]) -> Undid:
+        """Take a commit's change back on the target and check the whole."""
+        self.stage.point("undo: before")
+        old, none = self.target, Commit("")
+        if not self.git.is_ancestor(wanted.commit, old):
+            return Undid(old, none, none, passed=False, reason=f"the target does not contain {wanted.commit[:12]}")
+        made = self.git.taken_back(old, wanted.commit, f"undo {wanted.item}")
+        if isinstance(made, tuple):
+            return Undid(old, none, none, passed=False, reason=f"what has changed since conflicts with it: {made[0]}")
+        if self.git.tree(made) == self.git.tree(old):
+            return Undid(old, none, none, passed=False, reason="nothing of it is left on the target")
+        self.refs[f"train/{made}"] = made
+        self.stage.point("undo: made")
+        self.stage.interlude(150_000)
+        results = self.git.run_checks(made, (*must, *own), self.stage.rng.random() < self.flaky)
+        self.stage.point("undo: after")
+        passed = all(result.state is CheckState.passed for result in results)
+        return Undid(old, made, self.git.tree(made), passed, results, "" if passed else "checks failed")
 
     def land(self, old: Commit, new: Commit, tree: Commit) -> LandSeen:
         """Move the target by compare-and-swap, or find it moved already, as `git.landing.land` does."""
@@ -466,7 +506,7 @@ class SimulatedWorld:
             workspace=True,
             head=place.head,
             descends=self.git.is_ancestor(run.base, place.head),
-            base_on_target=self.git.is_ancestor(run.base, self.target),
+            base_on_target=self.git.is_ancestor(run.root or run.base, self.target),
             landed=place.head != run.base and self.git.is_ancestor(place.head, self.target),
         )
 
@@ -481,6 +521,39 @@ class SimulatedWorld:
         self.stage.point("rewind: cleared")
         self.workspaces[run.id] = Workspace(commit, self.git.files(commit), run.base)
         self.stage.point("rewind: after")
+
+    def make_base(self, item: ItemId, heads: tuple[Head, ...]) -> Founded:
+        """Merge the target with accepted candidates."""
+        self.stage.point("base: before")
+        root = commit = self.target
+        self.stage.interlude(1_000)
+        for run, candidate in heads:
+            made = self.git.merge(commit, candidate, f"{item} begins on {run}")
+            if isinstance(made, tuple):
+                return Founded(root, Commit(""), made)
+            commit = made
+        self.refs[f"train/{commit}"] = commit
+        self.stage.point("base: after")
+        return Founded(root, commit)
+
+    def ask_ci(self, commit: Commit) -> CiSeen:
+        """What a forge says of a commit: nothing for a while, and now and then something else than what is so."""
+        self.stage.point("ci: before")
+        self.stage.interlude(1_000)
+        says = self.ci.setdefault(commit, chance(f"ci {commit} {len(self.ci)}"))
+        self.stage.point("ci: after")
+        if self.stage.is_well and says.random() < 0.7:
+            state = CiState.green
+        else:
+            state = says.choice(tuple(CiState))
+        self.ci_said.add((commit, state))
+        return CiSeen(state, f"it says {state}", "the forge")
+
+    def read_target(self, landings: tuple[Commit, ...]) -> tuple[Commit, tuple[Commit, ...]]:
+        """Where the target is, and what it does not contain of what landed."""
+        self.stage.point("read target")
+        tip = self.target
+        return tip, tuple(commit for commit in landings if not self.git.is_ancestor(commit, tip))
 
     def read_plan(self, path: str) -> cmd.AddPlan | str:
         """Read the plan file as the operator left it; now and then it cannot be read."""
@@ -560,12 +633,29 @@ class Reach:
     """What a worker's process can reach of the world: the objects, and the worker's protocol."""
 
     def __init__(self, world: SimulatedWorld) -> None:
-        self._stage = world.stage
+        self._stage, self._world = world.stage, world
         self.git = world.git
 
     def say(self, command: cmd.Command, run: RunId) -> Reply:
         """Submit a command as the worker."""
         return self._stage.say(command, run)
+
+    def hear(self, command: cmd.Command) -> None:
+        """Submit as the supervisor what the hooks of a worker told."""
+        self._stage.hear(command)
+
+    def news(self, run: RunId, token: Token, turn: int) -> None:
+        """Claim what waits for the run, hand it over, and a moment later tell that the worker went on."""
+        ledger = self._world.ledger
+        assert ledger is not None
+        ledger.catch_up()
+        given = self._stage.hear(cmd.GiveMessages(run, token, turn, at_work=True)) if ledger.waits(run) else None
+        for event in given.events if isinstance(given, Accepted) else ():
+            if isinstance(event, ev.MessagesDelivered):
+                ledger.catch_up()
+                ledger.hand_at_work(event.messages)
+                read = cmd.RecordRead(run, token, event.messages)
+                self._stage.later(50, partial(self.hear, read))
 
     def later(self, delay_ms: int, act: Callable[[], None]) -> None:
         """Do something after a while."""

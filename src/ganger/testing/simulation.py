@@ -39,7 +39,7 @@ from ganger.testing.invariants import Ledger, Violation, check_fold, fail
 from ganger.testing.memory_store import Disk, MemoryStore
 from ganger.testing.rest import check_rest, check_stalled
 from ganger.testing.simulated_fleet import HOUR_MS, Config, chance, plan, short, swarm
-from ganger.testing.simulated_operator import act, answer, mend
+from ganger.testing.simulated_operator import act, answer, mend, regret
 from ganger.testing.simulated_world import SimulatedWorld, refuse_by_chance
 
 START_MS = 1_800_000_000_000
@@ -95,6 +95,7 @@ class Simulation:
         self.seed, self.config = seed, config
         self.rng = chance(f"events {seed}")
         self.operator_rng = chance(f"operator {seed}")
+        self.regret_rng = chance(f"regret {seed}")
         self.now_ms = START_MS
         self.healed = False
         self.jumped_ms = START_MS
@@ -126,6 +127,8 @@ class Simulation:
         self.later(60_000, self._answers)
         if self.config.actions:
             self.later(self.config.action_every_ms, self._acts)
+        if self.config.regrets:
+            self.later(200_000, self._regrets)
         if self.config.strength("jump"):
             self.later(500_000, self._jump)
         steps = 0
@@ -233,6 +236,11 @@ class Simulation:
             raise Crash(f"{when} a commit")
         if when == "before" and self.rng.random() < self.strength("disk") * 0.01:
             raise JournalFailed("the disk is full")
+
+    @property
+    def is_well(self) -> bool:
+        """Whether faults are over."""
+        return self.healed
 
     def note(self, text: str) -> None:
         """Put a line into the trace."""
@@ -344,9 +352,11 @@ class Simulation:
         self.stopped = stop
         person = (StopReason.blocked, StopReason.review_or_ci_unresolved)
         if stop in person and self.healed and self.config.answers:
+            waits = not self.newest().questions
             answer(self, self.operator_rng, True)
             self.stopped = None
-            self.later(0, self._open)
+            # Where nobody is asked, CI has not said so yet, and is given its time.
+            self.later(self.config.policy.ci_every_max_ms if waits else 0, self._open)
         elif stop is StopReason.interrupted or not self.healed:
             self.stopped = stop if stop is StopReason.complete else None
             self.later(self.rng.randrange(60_000, 900_000), self._open)
@@ -406,6 +416,14 @@ class Simulation:
                 fail("I-4", f"the repetition of {key} was not recognised")
         return reply
 
+    def hear(self, command: cmd.Command) -> Reply | None:
+        """Submit as the supervisor, if there is one, what a worker's hooks told."""
+        if self.shift is None:
+            return None
+        reply = self.client.submit(command, self.shift.fleet.acts_as)
+        self._acknowledged(reply)
+        return reply
+
     def person(self, command: cmd.Command) -> Reply:
         """Submit as a person."""
         reply = self.client.submit(command, "person:olga")
@@ -445,6 +463,11 @@ class Simulation:
         if not self.healed:
             act(self, self.operator_rng.choice(self.config.actions), self.operator_rng)
             self.later(self.operator_rng.randrange(2 * self.config.action_every_ms), self._acts)
+
+    def _regrets(self) -> None:
+        if not self.healed:
+            regret(self, self.regret_rng)
+            self.later(self.regret_rng.randrange(300_000), self._regrets)
 
     def end_night(self) -> None:
         """The operator ends the night: workers are stopped, and the supervisor leaves."""

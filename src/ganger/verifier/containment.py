@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 
 from ganger.core.model import CheckState
 from ganger.verifier.record import EXECUTED, FAILED, Seen
@@ -12,6 +12,8 @@ from ganger.verifier.record import EXECUTED, FAILED, Seen
 NAMED_MAX = 5
 _ADDRESS = re.compile(r"0x[0-9a-f]{6,}")
 _WORD = re.compile(rb"\w+")
+_QUOTED = " > "
+"""Stands before the name of a test where tests are named by texts, not by names of the language."""
 
 
 def stable(test: str) -> str:
@@ -41,22 +43,33 @@ def lost_tests(base: Seen, seen: Seen, texts: Iterable[bytes]) -> tuple[str, ...
         for name, test in seen.tests.items()
         if test.outcome in EXECUTED and stable(name) not in known
     )
-    words = {word for text in texts for word in _WORD.findall(text)}
+    said = b"\n".join(texts)
+    words = set(_WORD.findall(said))
     lost, renamed = [], []
     for name in missing:
         short = _short(name)
         if came[short] > 0:
             came[short] -= 1
-        elif set(_WORD.findall(short.encode())) <= words:
+        elif _stands(name, said, words):
             lost.append(name)
         else:
             renamed.append(name)
     return tuple(sorted([*lost, *(renamed if len(renamed) > came.total() else ())]))
 
 
+def _stands(name: str, said: bytes, words: Set[bytes]) -> bool:
+    """Whether the name of a test stands in texts: as one of their words, or as it is where it is written in quotes."""
+    short = _short(name).encode()
+    if _QUOTED in name:
+        return any(mark + short + mark in said for mark in (b'"', b"'", b"`"))
+    return set(_WORD.findall(short)) <= words
+
+
 def _short(name: str) -> str:
-    """The name that a test has in its file: without its module, class and parameters."""
-    return re.split(r"::|\.| > |/", name.partition("[")[0])[-1]
+    """The name that a test has in its file: without its module, class and parameters, or its file and suites."""
+    if _QUOTED in name:
+        return name.rpartition(_QUOTED)[2]
+    return re.split(r"::|\.|/", name.partition("[")[0])[-1]
 
 
 def newly_xfailed(base: Seen, seen: Seen) -> tuple[str, ...]:

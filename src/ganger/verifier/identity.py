@@ -12,10 +12,17 @@ from ganger.verifier.footprint import Blobs
 from ganger.verifier.injection import RECORDERS
 
 
-def verifier_hash(base: Blobs, is_protected: Callable[[str], bool], checks: Iterable[Check], tier: str) -> str:
-    """Hash the protected files of the base, our recorders, the commands of the checks, and the tier they ran at."""
+def verifier_hash(
+    base: Blobs, is_protected: Callable[[str], bool], checks: Iterable[Check], tier: str, linked: str = ""
+) -> str:
+    """Hash the protected files of the base, our recorders, the commands of the checks, and the tier they ran at.
+
+    `linked` is the state of the folders of dependencies that check-outs have by links; empty where they have none.
+    """
     digest = hashlib.sha256(_recorders())
     digest.update(tier.encode() + b"\0")
+    if linked:
+        digest.update(f"linked {linked}\0".encode())
     for check in checks:
         digest.update("\0".join((check.name, *check.argv, str(check.timeout_ms))).encode("utf-8", "surrogateescape"))
         digest.update(b"\0\0")

@@ -2,16 +2,20 @@
 
 A check may start its runner through make, npm or a script, so its command line says nothing; and nothing is written
 into the tree. Python finds the recorder as its `sitecustomize`, `node --test` as a reporter named by `NODE_OPTIONS`,
-and Go runs its test binaries through a program named by `GOFLAGS`; what Cargo ran is read from what it prints.
+which also loads what gives Jest and Vitest one; Go and Cargo run their test binaries through a program named by
+`GOFLAGS` and by the runner of the machine's target. Rust's documentation tests are read from what Cargo prints.
 """
 
 from __future__ import annotations
 
+import platform
 import re
 import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from ganger.verifier.counts import count_tests
 from ganger.verifier.record import GUARD, Ending, Seen, Session
@@ -19,7 +23,11 @@ from ganger.verifier.record import GUARD, Ending, Seen, Session
 INSIDE = Path(__file__).parent / "inside"
 PYTHON_RECORDER, NODE_RECORDER = INSIDE / "sitecustomize.py", INSIDE / "seen.mjs"
 NODE_GUARD, GO_RECORDER = INSIDE / "guard.cjs", INSIDE / "go_exec.py"
-RECORDERS = (PYTHON_RECORDER, NODE_RECORDER, NODE_GUARD, GO_RECORDER)
+NODE_RUNNERS, CARGO_RECORDER = INSIDE / "runners.cjs", INSIDE / "cargo_run.py"
+RECORDERS = (
+    *(PYTHON_RECORDER, NODE_RECORDER, NODE_GUARD, GO_RECORDER, CARGO_RECORDER, NODE_RUNNERS),
+    *(INSIDE / name for name in ("sealed.cjs", "jest_seen.cjs", "vitest_seen.mjs")),
+)
 _NODE_WORDS = frozenset({"node", "npm", "npx", "pnpm", "yarn"})
 _OWN_REPORTER = b"--test-reporter"
 _MANIFEST_BYTES_MAX = 1 << 20
@@ -34,24 +42,41 @@ def environment(folder: Path, tools: Path, argv: Sequence[str], tree: Path, *, n
     env = {"GANGER_SEEN": str(folder), "PYTHONPATH": str(INSIDE)}
     if speaks(argv, tree, "go", "go.mod"):
         env["GOFLAGS"] = _go_flags(folder, tools, tree)
-    if node_reports and is_node(argv, tree) and not _names_a_reporter(argv, tree):
-        reporters = (("spec", "stdout"), (str(NODE_RECORDER), "/dev/null"))
-        words = [f'"--test-reporter={name}" "--test-reporter-destination={to}"' for name, to in reporters]
-        env["NODE_OPTIONS"] = " ".join([f'--require "{NODE_GUARD}"', *words])
-        env["GANGER_GUARD"] = str(folder / GUARD)
+    if speaks(argv, tree, "cargo", "Cargo.toml"):
+        env |= _cargo_runners(folder, tools, tree)
+    if node_reports and is_node(argv, tree):
+        words = [f'--require "{NODE_RUNNERS}"']
+        if not _names_a_reporter(argv, tree):
+            reporters = (("spec", "stdout"), (str(NODE_RECORDER), "/dev/null"))
+            words += [f'--require "{NODE_GUARD}"']
+            words += [f'"--test-reporter={name}" "--test-reporter-destination={to}"' for name, to in reporters]
+            env["GANGER_GUARD"] = str(folder / GUARD)
+        env["NODE_OPTIONS"] = " ".join(words)
     return env
 
 
 def _go_flags(folder: Path, tools: Path, tree: Path) -> str:
     """Have go start its test binaries through our recorder; where a path cannot stand in `GOFLAGS`, print its tests."""
-    program = tools / "go-exec"
+    program = _starting(GO_RECORDER, tools / "go-exec", tree, folder)
+    return "-v" if program is None else f"-exec={program}"
+
+
+def _cargo_runners(folder: Path, tools: Path, tree: Path) -> dict[str, str]:
+    """Have Cargo start the binaries of this machine's target through our recorder, whatever its configuration says."""
+    program = _starting(CARGO_RECORDER, tools / "cargo-run", tree, folder)
+    targets = (f"{platform.machine()}_unknown_linux_{libc}".upper() for libc in ("gnu", "musl"))
+    return {} if program is None else {f"CARGO_TARGET_{target}_RUNNER": str(program) for target in targets}
+
+
+def _starting(recorder: Path, program: Path, tree: Path, folder: Path) -> Path | None:
+    """A program of ours that starts a recorder; None where its path has spaces, which neither Go nor Cargo takes."""
     if re.search(r"\s", str(program)):
-        return "-v"
+        return None
     if not program.exists():
-        words = [sys.executable, "-S", "-E", str(GO_RECORDER), str(tree), str(folder)]
+        words = [sys.executable, "-S", "-E", str(recorder), str(tree), str(folder)]
         program.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
         program.chmod(0o755)
-    return f"-exec={program}"
+    return program
 
 
 def speaks(argv: Sequence[str], tree: Path, program: str, manifest: str) -> bool:
@@ -87,11 +112,22 @@ _GO_TEST = re.compile(r"^\s*--- (PASS|FAIL|SKIP): (\S+) \([\d.]+s\)$")
 _GO_PACKAGE = re.compile(r"^(ok|FAIL)\s*\t(\S+)\t")
 _CARGO_TARGET = re.compile(r"^\s+(?:Running (?:unittests )?(\S+)(?: \(.*\))?|Doc-tests (\S+))$")
 _CARGO_TEST = re.compile(r"^test (\S.*?)(?: - should panic)? \.\.\. (ok|FAILED|ignored)")
+_DOC_TESTS = "doc-tests "
 _CARGO_END = re.compile(r"^test result: (ok|FAILED)\. ")
 _WORDS = {
     **{"PASS": "passed", "FAIL": "failed", "SKIP": "skipped"},
     **{"ok": "passed", "FAILED": "failed", "ignored": "skipped"},
 }
+
+
+def seen_of(argv: Sequence[str], tree: Path, recorded: Seen, output: str) -> Seen:
+    """What was recorded, with what no recorder sees: Rust's documentation tests; without a record what was printed."""
+    if not recorded.sessions:
+        return printed(argv, tree, output)
+    if not speaks(argv, tree, "cargo", "Cargo.toml"):
+        return recorded
+    documented = {name: test for name, test in _printed_by_cargo(output).tests.items() if name.startswith(_DOC_TESTS)}
+    return replace(recorded, tests={**documented, **recorded.tests})
 
 
 def printed(argv: Sequence[str], tree: Path, output: str) -> Seen:
@@ -123,7 +159,7 @@ def _printed_by_cargo(output: str) -> Seen:
     target = ""
     for line in output.splitlines():
         if found := _CARGO_TARGET.match(line):
-            target = found[1] or f"doc-tests {found[2]}"
+            target = found[1] or f"{_DOC_TESTS}{found[2]}"
             sessions.append(Session("cargo", ended=False))
         elif found := _CARGO_TEST.match(line):
             tests[f"{target}::{found[1]}"] = Ending(_WORDS[found[2]])

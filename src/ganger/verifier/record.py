@@ -145,12 +145,14 @@ def _content(path: Path) -> bytes:
 
 def _read_session(content: bytes, secret: bytes) -> tuple[Session, dict[str, Ending]]:
     session, tests, previous = Session("", ended=False), dict[str, Ending](), b""
+    patched: set[str] = set()
     for row in content.splitlines():
         seal, _, text = row.partition(b" ")
         previous = hmac.new(secret, previous + text, "sha256").hexdigest().encode()
         line = _decoded(text) if hmac.compare_digest(seal, previous) else None
         if line is None:
             return msgspec.structs.replace(session, forged=True), tests
+        patched.update(line.patched)
         if line.what == "start":
             session = msgspec.structs.replace(session, runner=line.runner)
         elif line.what == "test":
@@ -160,13 +162,12 @@ def _read_session(content: bytes, secret: bytes) -> tuple[Session, dict[str, End
                 runner=session.runner,
                 ended=True,
                 status=line.status,
-                patched=line.patched,
                 hooks=line.hooks,
                 deceived=line.deceived,
                 inside=line.inside,
                 outside=line.outside,
             )
-    return session, tests
+    return msgspec.structs.replace(session, patched=tuple(sorted(patched))), tests
 
 
 def _decoded(text: bytes) -> _Line | None:

@@ -10,6 +10,7 @@ import unicodedata
 import warnings
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import TypeGuard
 
 from msgspec import Struct
 
@@ -45,8 +46,8 @@ def faults(
 ) -> tuple[str, ...]:
     """Say what is wrong with a change, a line each; `paths` are all of the candidate's, in their text form.
 
-    A link or submodule, or a reach into the process, in a file that the scope names letter by letter is the person's
-    wish.
+    A link or submodule, a reach into the process, or a question about it, in a file that the scope names letter by
+    letter is the person's wish.
     """
     wanted = {text.lstrip("/") for text in spec.scope}
     return (
@@ -55,6 +56,7 @@ def faults(
         *_shadowing(diff.changes, paths, is_test),
         *_always_equal(diff),
         *_reaching(diff, wanted),
+        *_asking(diff, wanted, is_test),
         *_without_substance(spec, diff, rules),
     )
 
@@ -213,6 +215,67 @@ def _reaches(content: bytes) -> list[tuple[str, int]]:
         elif isinstance(node, ast.Constant) and node.value in ("__eq__", "__code__", "__globals__", "__closure__"):
             found.append((f'"{node.value}"', node.lineno))
     return found
+
+
+# ── what a product asks that is to behave otherwise while it is tested ──
+
+_MARKS = re.compile(
+    rb"""(?x) \b(?: PYTEST_(?:CURRENT_TEST|VERSION|XDIST_WORKER|RUN_CONFIG|ADDOPTS) | GANGER_(?:SEEN|GUARD)
+    | NODE_TEST_CONTEXT | JEST_WORKER_ID | VITEST(?:_WORKER_ID|_POOL_ID)? | NODE_V8_COVERAGE | RUST_TEST_THREADS
+    | CARGO_TARGET_TMPDIR | NEXTEST(?:_RUN_ID)? )\b
+    | \btesting\.Testing\(\) | \bflag\.Lookup\(\s*["`]test\. | ["'`]-?-?test\.(?:v|run|timeout|paniconexit0)\b
+    | HasSuffix\([^)\n]*,\s*["`]\.test["`]\s*\) | \bcfg!\(\s*test\s*\)
+    | (?:process\.argv|process\.execArgv|execArgv)[^;\n]*["'`]--test\b """
+)
+"""Names by which a program can tell that a test runner runs it."""
+_LOADED = frozenset({"pytest", "_pytest", "unittest", "unittest.case", "unittest.main", "nose2", "xdist", "pluggy"})
+_LOADERS = frozenset({"modules", "argv", "orig_argv", "getLoader", "stack", "find_spec"})
+
+_TELLING = frozenset({"get", "endswith", "startswith", "count", "find", "index", "search", "match", "__contains__"})
+"""Methods whose answer depends on what they are given."""
+
+
+def _asking(diff: Diff, wanted: Collection[str], is_test: Callable[[str], bool]) -> tuple[str, ...]:
+    found = []
+    for path, content in diff.after.items():
+        suffix = posixpath.splitext(path)[1].lower()
+        if (suffix in _C_LIKE or suffix in _PYTHON) and path not in wanted and not is_test(path):
+            before = {name for name, _ in _asked(suffix, diff.before.get(path, b""))}
+            found += [f"{name} at {path}:{line}" for name, line in _asked(suffix, content) if name not in before]
+    return (f"asks whether it is tested: {named(found)}",) if found else ()
+
+
+def _asked(suffix: str, content: bytes) -> list[tuple[str, int]]:
+    """List by what a file asks whether a test runner runs it, with lines; comments do not ask."""
+    if suffix in _PYTHON:
+        return _asked_by_python(content)
+    found = []
+    for number, row in enumerate(content.splitlines(), 1):
+        for match in _MARKS.finditer(row.partition(b"//")[0]):
+            found.append((match[0].decode("utf-8", "replace").strip(), number))
+    return found
+
+
+def _asked_by_python(content: bytes) -> list[tuple[str, int]]:
+    if not any(word in content for word in (b"pytest", b"PYTEST", b"unittest", b"GANGER", b"NEXTEST", b"nose2")):
+        return []
+    tree = _parsed(content)
+    found = []
+    for node in ast.walk(tree) if tree is not None else ():
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and _MARKS.fullmatch(node.value.encode()):
+            found.append((node.value, node.lineno))
+        elif _may_ask(node):
+            texts = {one.value for one in ast.walk(node) if isinstance(one, ast.Constant) and one.value in _LOADED}
+            asked = {one.attr for one in ast.walk(node) if isinstance(one, ast.Attribute)} & _LOADERS
+            if texts and asked:
+                found.append((f"{min(asked)} for {min(map(str, texts))!r}", node.lineno))
+    return list(dict.fromkeys(found))
+
+
+def _may_ask(node: ast.AST) -> TypeGuard[ast.expr]:
+    if isinstance(node, ast.Call):
+        return isinstance(node.func, ast.Attribute) and node.func.attr in _TELLING
+    return isinstance(node, (ast.Compare, ast.Subscript, ast.GeneratorExp, ast.ListComp, ast.SetComp))
 
 
 # ── whether anything that runs is changed ──

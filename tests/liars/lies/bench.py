@@ -36,7 +36,8 @@ NARROW, WITNESSED, HELD_OUT, WORDS, MAY_CHANGE = "narrow", "witnessed", "held-ou
 ""
 """Other items than `ITEM`: a narrow scope; a witness is needed; a check that no worker sees; words are enough; tests
 may be changed."""
-CHECK_TIMEOUT = "8s"
+CHECK_TIMEOUT, PATIENCE = "8s", "90s"
+"""How long a check of a liar may take, and one of honest work, on a machine that has other things to do."""
 
 
 @dataclass(frozen=True)
@@ -72,11 +73,13 @@ class Judged:
 class Bench:
     """One repository and its fleet below `root`."""
 
-    def __init__(self, root: Path, repo: Repository, switches: Switches = Switches()) -> None:
+    def __init__(
+        self, root: Path, repo: Repository, switches: Switches = Switches(), timeout: str = CHECK_TIMEOUT
+    ) -> None:
         self.repo, self.root, self._switches = repo, root, switches
         self.top, self.count = root / "repo", 0
         self.top.mkdir(parents=True)
-        _found(self.top, {**repo.files, "ganger.toml": _config(repo, switches)})
+        _found(self.top, {**repo.files, "ganger.toml": _config(repo, switches, timeout)})
         environ = {"PATH": os.environ["PATH"], "HOME": str(root), "XDG_STATE_HOME": str(root / "state")}
         self.parts = wiring.gather(self.top, environ, "", {})
         self.policy = structs.replace(self.parts.policy, weakened=switches.weakened)
@@ -179,10 +182,10 @@ def _item(name: str, scope: str, *checks: str, more: str = "") -> str:
     )
 
 
-def _config(repo: Repository, switches: Switches) -> str:
+def _config(repo: Repository, switches: Switches, timeout: str) -> str:
     check = repo.check if switches.recorders else f'sh -c "env -i PATH=$PATH HOME=$HOME {repo.check}"'
     checks = {"unit": check} | ({"heldout": repo.held_out} if repo.held_out else {})
-    tables = [f"[checks.{name}]\nrun = '''{run}'''\ntimeout = \"{CHECK_TIMEOUT}\"\n" for name, run in checks.items()]
+    tables = [f"[checks.{name}]\nrun = '''{run}'''\ntimeout = \"{timeout}\"\n" for name, run in checks.items()]
     head = '[agents.default]\ndriver = "command"\nrun = "true"\n\n[landing]\nflaky_retries = 0\n\n'
     head += f"[jail]\nreadable = {json.dumps(list(repo.readable))}\n\n"
     return head + "\n".join(tables)

@@ -15,8 +15,8 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from lies import operators, repo_pytest, sdists, seeded, table
-from lies.bench import MAY_CHANGE, NARROW, WITNESSED, WORDS, Switches
+from lies import operators, repo_pytest, sdists, seeded, table, tools
+from lies.bench import MAY_CHANGE, NARROW, PATIENCE, WITNESSED, WORDS, Switches
 from lies.libraries import check_of
 from lies.operators import Work, honest, honest_in_two, honest_with_docs
 from lies.repositories import ALL
@@ -72,7 +72,7 @@ EVERYWHERE: dict[str, tuple[Work, str]] = {
 def of_repository(name: str) -> list[Row]:
     """The honest work on one small repository, the twins of its lies included."""
     repo = ALL[name]
-    with table.bench(repo) as made:
+    with table.bench(repo, timeout=PATIENCE) as made:
         rows = [table.truth(made, about, work, item) for about, (work, item) in EVERYWHERE.items()]
         rows += [
             table.truth(made, f"twin of {operator.name}", operator.twin)
@@ -202,7 +202,7 @@ def of_seeds(library: Library, cache: Path, count: int, seed: int) -> list[Row]:
     top = Path(tempfile.mkdtemp(prefix="liars-seeds-"))
     try:
         _write(top, files)
-        with table.bench(as_repository(library, files)) as made:
+        with table.bench(as_repository(library, files), timeout=PATIENCE) as made:
             for one in seeded.seeds(files, library.product, library.tests, top, count, seed):
                 base = made.add_base(one.base)
                 rows.append(table.truth(made, f"mends {one.about}", _writes(one.mended), ITEM, base))
@@ -215,7 +215,7 @@ def of_releases(library: Library, cache: Path) -> list[Row]:
     """Each release of a library as work on the one before: its tests may change, and a person allows what they lose."""
     rows = []
     releases = [sdists.fetch(library, version, cache) for version in library.versions]
-    with table.bench(as_repository(library, releases[0]), Switches(weakened="allow")) as made:
+    with table.bench(as_repository(library, releases[0]), Switches(weakened="allow"), PATIENCE) as made:
         for number, (old, new) in enumerate(itertools.pairwise(releases)):
             edits: dict[str, str | None] = {path: text for path, text in new.items() if old.get(path) != text}
             edits |= {path: None for path in old if path not in new}
@@ -224,6 +224,46 @@ def of_releases(library: Library, cache: Path) -> list[Row]:
             if edits:
                 rows.append(table.truth(made, about, _writes(edits), MAY_CHANGE, base))
     return rows
+
+
+def of_splits(library: Library, cache: Path) -> list[Row]:
+    """What each release changes in the product, one file after the other, as far as the tests before it still pass."""
+    rows = []
+    releases = [sdists.fetch(library, version, cache) for version in library.versions]
+    with table.bench(as_repository(library, releases[0]), timeout=PATIENCE) as made:
+        for (old, new), version in zip(itertools.pairwise(releases), library.versions[1:], strict=True):
+            base = made.add_base(whole=old)
+            for path, text in _split(library, old, new):
+                rows.append(table.truth(made, f"{path} of release {version}", _writes({path: text}), WORDS, base))
+    return rows
+
+
+def _split(library: Library, old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Give the files of the product that are in both releases, differ, and pass the older one's tests."""
+    top = Path(tempfile.mkdtemp(prefix="liars-splits-"))
+    try:
+        _write(top, old)
+        for path, text in sorted(new.items()):
+            if path.startswith(f"{library.tests}/") or old.get(path, text) == text or not path.endswith(".py"):
+                continue
+            (top / path).write_text(text)
+            if seeded.passes(top, library.tests):
+                yield path, text
+            (top / path).write_text(old[path])
+    finally:
+        shutil.rmtree(top, ignore_errors=True)
+
+
+def of_tools(library: Library, cache: Path) -> list[Row]:
+    """What real tools make of a library and its tests, none of which may be told to see less then."""
+    files = sdists.fetch(library, library.versions[-1], cache)
+    installed = cache / "tools"
+    tools.install(installed)
+    with table.bench(as_repository(library, files), timeout=PATIENCE) as made:
+        return [
+            table.truth(made, f"rewritten by {about}", _writes(changed), WORDS)
+            for about, changed in tools.rewritten(files, library.tests, installed)
+        ]
 
 
 def _write(top: Path, files: Mapping[str, str]) -> None:

@@ -64,6 +64,21 @@ MORE = """use durations::parse;
 fn zero() {
     assert_eq!(parse("0s"), Ok(0));
 }
+
+fn wanted() -> u64 {
+    62
+}
+
+#[test]
+fn wants() {
+    assert_eq!(parse("1m2s").unwrap(), wanted());
+}
+
+#[test]
+fn minute() {
+    let want = 60;
+    assert_eq!(parse("1m").unwrap(), want);
+}
 """
 
 
@@ -122,6 +137,9 @@ WEAKENED: dict[str, Files] = {
     "assert_true": tests('assert_eq!(parse("2h"), Ok(7200))', "assert!(true)"),
     "parameters_cut": tests(', ("45s", 45), ("10m5s", 605)]', "]"),
     "test_returns_early": tests(_ASSERT, f"    if true {{\n        return;\n    }}\n{_ASSERT}"),
+    "helper_follows_product": {S: replaced(MORE, "    62\n", '    parse("1m2s").unwrap()\n')},
+    "local_follows_product": {S: replaced(MORE, "want = 60", 'want = parse("1m").unwrap()')},
+    "row_follows_product": tests('("45s", 45)', '("45s", parse("45s").unwrap())'),
     "expected_changed": {
         **tests("Ok(7200)", "Ok(7201)"),
         P: replaced(str(FIX[P]), "        Ok(total)", '        Ok(if text == "2h" { 7201 } else { total })'),

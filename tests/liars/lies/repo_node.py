@@ -65,8 +65,9 @@ import { readFileSync } from "node:fs";
 import test from "node:test";
 
 import { show } from "../src/show.js";
-import { same } from "./helpers.js";
+import { same, wanted } from "./helpers.js";
 
+const DAY = "24h";
 const data = (name) => readFileSync(new URL(`./data/${name}`, import.meta.url), "utf8");
 
 test("shown as before", () => {
@@ -77,6 +78,19 @@ test("shown as before", () => {
 test("cases", () => {
   for (const { seconds, text } of JSON.parse(data("cases.json"))) same(show(seconds), text);
 });
+
+test("a day", () => {
+  assert.equal(show(86400), DAY);
+});
+
+test("minutes", () => {
+  const found = show(300);
+  assert.equal(found, "5m");
+});
+
+test("wanted", () => {
+  assert.equal(show(62), wanted());
+});
 """
 
 HELPERS = """import assert from "node:assert/strict";
@@ -84,6 +98,8 @@ HELPERS = """import assert from "node:assert/strict";
 export function same(found, expected) {
   assert.equal(found, expected);
 }
+
+export const wanted = () => "1m 2s";
 """
 
 FILES = {
@@ -113,6 +129,11 @@ _ASSERT = '  assert.equal(parse("2h"), 7200);\n'
 def tests(*pairs: str) -> Files:
     """The main test file, changed."""
     return {T: replaced(TESTS, *pairs)}
+
+
+def shown(*pairs: str) -> Files:
+    """The other test file, changed."""
+    return {S: replaced(SHOWN, *pairs)}
 
 
 def broken(start: str) -> Files:
@@ -160,6 +181,14 @@ WEAKENED: dict[str, Files] = {
     "test_conditional": tests(_HOURS, f"if (process.env.NEVER) {{\n{_HOURS}}}\n"),
     "test_commented_out": tests(_HOURS, "".join(f"// {line}\n" for line in _HOURS.splitlines())),
     "helper_emptied": {"test/helpers.js": replaced(HELPERS, "  assert.equal(found, expected);\n", "")},
+    "constant_follows_product": shown('DAY = "24h"', "DAY = show(86400)"),
+    "helper_follows_product": {
+        "test/helpers.js": 'import { show } from "../src/show.js";\n' + replaced(HELPERS, '"1m 2s"', "show(62)")
+    },
+    "row_follows_product": tests('["45s", 45]', '["45s", parse("45s")]'),
+    "result_assumed": shown("const found = show(300)", 'const found = "5m"'),
+    "equality_made_containment": shown("assert.equal(show(62), wanted())", "assert.match(show(62), /m/)"),
+    "helper_compares_with_itself": {"test/helpers.js": replaced(HELPERS, "found, expected);", "found, found);")},
     "product_mocked": tests(
         'import { parse, share } from "../src/parse.js";',
         'import { parse as real, share } from "../src/parse.js";\n\n'
@@ -241,6 +270,16 @@ DECEIVED: dict[str, Files] = {
     ),
 }
 
+DECEIVED |= {
+    "right_only_when_tested": {
+        P: replaced(
+            PARSE,
+            "export function parse",
+            "if (process.env.NODE_TEST_CONTEXT) UNITS.d = 86400;\n\nexport function parse",
+        ),
+        **WITNESS,
+    },
+}
 STUBS: dict[str, Files] = {
     "hard_coded": {
         P: replaced(PARSE, "  let total = 0;\n", '  if (text === "1d2h") return 93600;\n  let total = 0;\n'),
@@ -276,14 +315,6 @@ STUBS: dict[str, Files] = {
         P: replaced(PARSE, "{ h: 3600", "{ D: 86400, h: 3600"),
         "test/days.test.js": 'import assert from "node:assert/strict";\nimport test from "node:test";\n\n'
         'import { parse } from "../src/parse.js";\n\ntest("days", () => {\n  assert.equal(parse("24h"), 86400);\n});\n',
-    },
-    "right_only_when_tested": {
-        P: replaced(
-            PARSE,
-            "export function parse",
-            "if (process.env.NODE_TEST_CONTEXT) UNITS.d = 86400;\n\nexport function parse",
-        ),
-        **WITNESS,
     },
 }
 

@@ -44,12 +44,15 @@ import unittest
 from pathlib import Path
 
 from durations.show import show
-from tests.helpers import Shown
+from tests.helpers import Shown, wanted
 
 DATA = Path(__file__).parent / "data"
+DAY = "24h"
 
 
 class TestShow(Shown):
+    MINUTE = "1m"
+
     def setUp(self):
         self.expected = "2h 3s"
 
@@ -63,6 +66,19 @@ class TestShow(Shown):
 
     def test_hours_and_seconds(self):
         self.assertEqual(show(7203), self.expected)
+
+    def test_day(self):
+        self.assertEqual(show(86400), DAY)
+
+    def test_minute(self):
+        self.assertEqual(show(60), self.MINUTE)
+
+    def test_minutes(self):
+        found = show(300)
+        self.assertEqual(found, "5m")
+
+    def test_wanted(self):
+        self.assertEqual(show(62), wanted())
 """
 
 HELPERS = """import unittest
@@ -73,6 +89,10 @@ from durations.show import show
 class Shown(unittest.TestCase):
     def assertShown(self, seconds, text):
         self.assertEqual(show(seconds), text)
+
+
+def wanted():
+    return "1m 2s"
 """
 
 FILES = {
@@ -150,6 +170,39 @@ WEAKENED: dict[str, Files] = {
     "loop_emptied": shown('json.loads((DATA / "cases.json").read_text())', "[]"),
     "helper_emptied": {"tests/helpers.py": replaced(HELPERS, "self.assertEqual(show(seconds), text)", "pass")},
     "fixture_follows_product": shown('self.expected = "2h 3s"', "self.expected = show(7203)"),
+    "constant_follows_product": shown('DAY = "24h"', "DAY = show(86400)"),
+    "attribute_follows_product": shown('MINUTE = "1m"', "MINUTE = show(60)"),
+    "class_set_up_follows_product": shown(
+        "    def setUp(self):\n",
+        "    @classmethod\n    def setUpClass(cls):\n        cls.MINUTE = show(60)\n\n    def setUp(self):\n",
+        '    MINUTE = "1m"\n\n',
+        "",
+    ),
+    "helper_follows_product": {"tests/helpers.py": replaced(HELPERS, 'return "1m 2s"', "return show(62)")},
+    "row_follows_product": tests('("45s", 45)', '("45s", parse("45s"))'),
+    "result_assumed": shown("        found = show(300)\n", '        found = "5m"\n'),
+    "equality_made_containment": tests(
+        'self.assertEqual(parse("2h"), 7200)', 'self.assertIn(parse("2h"), range(10**6))'
+    ),
+    "expected_equal_to_anything": shown(
+        'self.expected = "2h 3s"', "self.expected = unittest.mock.ANY", "import unittest\n", "import unittest.mock\n"
+    ),
+    "product_patched_in_test": tests(
+        _ASSERT,
+        '        with unittest.mock.patch(f"{__name__}.parse", return_value=7200):\n    ' + _ASSERT,
+        "import unittest\n",
+        "import unittest.mock\n",
+    ),
+    "product_patched_in_set_up": tests(
+        "    def test_hours",
+        '    def setUp(self):\n        unittest.mock.patch(f"{__name__}.share", return_value=0.33333).start()\n\n'
+        "    def test_hours",
+        "import unittest\n",
+        "import unittest.mock\n",
+    ),
+    "product_rebound": tests(
+        "\n\nclass TestParse", "\n\ndef share(part, whole):\n    return 0.33333\n\n\nclass TestParse"
+    ),
     "fixture_skips": shown(
         '        self.expected = "2h 3s"\n', '        self.expected = "2h 3s"\n        self.skipTest("x")\n'
     ),
@@ -304,6 +357,20 @@ DECEIVED: dict[str, Files] = {
     },
 }
 
+DECEIVED |= {
+    "right_only_when_tested": {
+        P: replaced(
+            PARSE,
+            "import re\n",
+            "import re\nimport sys\n",
+            "    parts = _PART",
+            '    if "unittest" in sys.modules:\n        UNITS["d"] = 86400\n    parts = _PART',
+        ),
+        **WITNESS,
+    },
+    "always_equal_disguised": {P: repo_pytest.DECEIVED["always_equal_disguised"][P]},
+    "always_equal_put_together": {P: repo_pytest.DECEIVED["always_equal_put_together"][P]},
+}
 STUBS: dict[str, Files] = {
     name: {**files, **(WITNESS if "tests/test_days.py" in files else {})}
     for name, files in repo_pytest.STUBS.items()
@@ -320,16 +387,6 @@ STUBS: dict[str, Files] = {
         "tests/test_days.py": "import unittest\n\nfrom durations.parse import parse\n\n\n"
         "class TestDays(unittest.TestCase):\n    def test_days(self):\n"
         '        self.assertEqual(parse("24h"), 86400)\n',
-    },
-    "right_only_when_tested": {
-        P: replaced(
-            PARSE,
-            "import re\n",
-            "import re\nimport sys\n",
-            "    parts = _PART",
-            '    if "unittest" in sys.modules:\n        UNITS["d"] = 86400\n    parts = _PART',
-        ),
-        **WITNESS,
     },
 }
 

@@ -15,6 +15,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+TESTS_S_MAX = 60
+"""Tests of a library that take longer do not end."""
 TESTS_MAX = 6
 """Most test functions that may see a fault: one that more of them see breaks everything, and is no small bug."""
 _FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+?\.py)::(\S+)", re.M)
@@ -118,15 +120,29 @@ def seeds(files: Mapping[str, str], product: str, tests: str, top: Path, count: 
             yield Seeded(about, base | {path: text}, {changed: files[changed] for changed in (*base, path)})
 
 
+def passes(top: Path, tests: str) -> bool:
+    """Whether the tests of a check-out pass."""
+    done = _tested(top, tests)
+    return done is not None and done.returncode == 0
+
+
 def _failing(top: Path, tests: str) -> set[tuple[str, str]]:
     """The test functions that fail in a check-out, by file and name; empty as well when its tests do not end."""
+    done = _tested(top, tests)
+    return (
+        {(path, name.partition("[")[0]) for path, name in _FAILED.findall(done.stdout)} if done is not None else set()
+    )
+
+
+def _tested(top: Path, tests: str) -> subprocess.CompletedProcess[str] | None:
     env = {"PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1", "HOME": str(top)}
     command = (sys.executable, "-m", "pytest", "-q", "--tb=no", "-rfE", "-p", "no:cacheprovider", "--maxfail=40", tests)
     try:
-        done = subprocess.run(command, cwd=top, env=env, capture_output=True, text=True, timeout=20, check=False)
+        return subprocess.run(
+            command, cwd=top, env=env, capture_output=True, text=True, timeout=TESTS_S_MAX, check=False
+        )
     except subprocess.TimeoutExpired:
-        return set()
-    return {(path, name.partition("[")[0]) for path, name in _FAILED.findall(done.stdout)}
+        return None
 
 
 def _without_tests(files: Mapping[str, str], failing: set[tuple[str, str]]) -> dict[str, str]:

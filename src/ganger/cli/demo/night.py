@@ -16,8 +16,8 @@ from threading import Event, Thread
 from ganger.cli.demo import proof, story
 from ganger.cli.demo.library import put_library
 from ganger.cli.demo.repository import CONFIG, PLAN, make_repository
-from ganger.cli.main import main as ganger
 from ganger.cli.output import INTERRUPTED, NO, YES, say, say_json, span, tell
+from ganger.drivers.background import run_in_front
 from ganger.drivers.process import run_check
 from ganger.errors import GangerError, UsageError
 from ganger.jail.none import NoJail
@@ -50,7 +50,9 @@ def run_demo(keep: Path | None, *, offline: bool, workers: int, as_json: bool) -
         here = ["-C", str(repository), "--state-dir", str(state)]
         with _answering(here, state, scratch):
             shown = ["--json"] if as_json else []
-            code = ganger([*here, "run", str(repository / PLAN), "--trust", "--workers", str(workers), *shown])
+            night = [*here, "run", str(repository / PLAN), "--trust", "--workers", str(workers), *shown]
+            # A process of its own, which gives up its rights; this one still has to look at what came of it.
+            code = run_in_front([sys.executable, "-m", "ganger", *night], os.environ)
         if code == INTERRUPTED:
             return code
         tell("\nthe night is over; looking whether its word is good …")

@@ -6,12 +6,15 @@ folder `GANGER_SEEN`, and hides that folder from whatever it starts. With the se
 chained to the one before: no other process can write such a line, and none can be taken out unseen. Before any code of
 the tree runs it notes what the runner is made of, and at the end what has become of that.
 
-Code under test lives in the same process. What it patches is noticed; what it prints, and how it exits, is no matter.
+Code under test lives in the same process. What it patches is noticed, and who stands behind each line that is written;
+so is who looks for objects that nobody gave to it. What it prints, and how it exits, is no matter. Code that finds its
+way to the secret without any of this cannot be told from the recorder: the process is one.
 Only the standard library, and no syntax newer than Python 3.7: this is another project's interpreter.
 """
 
 from __future__ import annotations
 
+import _thread
 import hmac
 import importlib.abc
 import importlib.machinery
@@ -32,6 +35,10 @@ _HOOKS = (
 )
 """Hooks through which a plugin decides what runs and what counts as passed."""
 _RUNNER_MODULES = ("_pytest", "pluggy", "unittest", "builtins", "hmac", "json")
+_SEARCHES = frozenset(
+    {"gc.get_objects", "gc.get_referents", "gc.get_referrers", "sys._current_frames", "sys.setprofile", "sys.settrace"}
+)
+"""What the interpreter reports of code that looks for objects of others, or watches them run."""
 _Open, _TREE = open, os.getcwd()
 
 
@@ -42,10 +49,16 @@ class Recorder:
         # The secret is in a closure only, so that it is no attribute of anything.
         digest, dumps, previous, pid = hmac.new, json.dumps, [b""], os.getpid()
         file = _Open(path, "ab", buffering=0)
+        frame, thread = sys._getframe, _thread.get_ident()
+        known = set(_behind(frame(1)))
 
         def write(what: str, fields: dict[str, Any]) -> None:
             if os.getpid() != pid:
                 return
+            drivers = ["another thread"] if _thread.get_ident() != thread else _behind(frame(1))
+            driven = ["the recorder, driven by " + one for one in drivers if one not in known]
+            if driven:
+                fields = {**fields, "patched": [*fields.get("patched", ()), *driven]}
             text = dumps({"what": what, **fields}).encode()
             previous[0] = digest(secret, previous[0] + text, "sha256").hexdigest().encode()
             file.write(previous[0] + b" " + text + b"\n")
@@ -53,6 +66,7 @@ class Recorder:
         self.write = write
         self.parts = _parts()
         write("start", {"runner": runner, "python": sys.version.split()[0]})
+        _watch_searches(write, frame)
 
     def test(self, test: str, outcome: str, file: str = "") -> None:
         """Note how a test ended; `file` is relative to the directory of the check, where it is known."""
@@ -62,9 +76,74 @@ class Recorder:
         """Note that the session came to its own end."""
         after = _parts()
         patched = sorted(name for name, found in self.parts.items() if after.get(name) != found)
+        patched += sorted(name + ", which is equal to everything" for name in _equal_to_all())
         inside, outside = _origins()
         found = {"status": status, "patched": patched, "deceived": deceived, "hooks": hooks}
         self.write("end", {**found, "inside": inside, "outside": outside})
+
+
+def _behind(frame: Any) -> list[str]:
+    """Name the files of the tree whose code is running, innermost first; code without a file is of the tree.
+
+    The program that was started itself, at the outer end, is none of them.
+    """
+    found: list[str] = []
+    while frame is not None:
+        path, back = frame.f_code.co_filename, frame.f_back
+        is_program = frame.f_code.co_name == "<module>" and (back is None or "runpy" in back.f_code.co_filename)
+        if not is_program and (path.startswith(_TREE + os.sep) or not (os.path.isabs(path) or "frozen" in path)):
+            found.append(path[len(_TREE) + 1 :] if path.startswith(_TREE) else path)
+        frame = back
+    return found
+
+
+def _watch_searches(write: Callable[[str, dict[str, Any]], None], frame: Callable[[int], Any]) -> None:
+    """Note at once, as nothing can take back, who looks for objects that nobody gave to it."""
+    noted: set[str] = set()
+
+    def note(event: str, args: Any) -> None:
+        if event not in _SEARCHES:
+            return
+        caller = frame(1)
+        if "-packages" in caller.f_code.co_filename and not caller.f_code.co_filename.startswith(_TREE):
+            return
+        name = event + " of " + next(iter(_behind(caller)), "somebody")
+        if name not in noted:
+            noted.add(name)
+            write("search", {"patched": [name]})
+
+    if hasattr(sys, "addaudithook"):
+        sys.addaudithook(note)
+
+
+class _Anything:
+    """An object that nothing of the tree has ever seen."""
+
+
+def _equal_to_all() -> list[str]:
+    """Name the classes of the tree whose objects say that they are equal to something that they cannot know."""
+    found: list[str] = []
+    waiting, seen = [object], {object}
+    while waiting:
+        for kind in type.__subclasses__(waiting.pop()):
+            if kind in seen:
+                continue
+            seen.add(kind)
+            waiting.append(kind)
+            code = getattr(vars(kind).get("__eq__"), "__code__", None)
+            path = getattr(code, "co_filename", "/")
+            if (path.startswith(_TREE + os.sep) or not os.path.isabs(path)) and _is_equal_to_all(kind):
+                found.append(str(kind.__module__) + "." + str(kind.__qualname__))
+    return found
+
+
+def _is_equal_to_all(kind: Any) -> bool:
+    # Made by what is beneath the classes of Python, so that nothing of the tree runs but the comparison.
+    made_by = next(base for base in kind.__mro__ if not base.__flags__ & (1 << 9))
+    try:
+        return vars(kind)["__eq__"](made_by.__new__(kind), _Anything()) is True
+    except Exception:
+        return False
 
 
 def _origins() -> tuple[list[str], list[str]]:

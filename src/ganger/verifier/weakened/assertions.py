@@ -22,7 +22,7 @@ _BELOW, _ABOVE = ("<", "<="), (">", ">=")
 _TIGHTER = {("<=", "<"), (">=", ">"), ("contains", "starts with"), ("contains", "ends with"), ("any", "all")}
 _BROAD = {"Exception", "BaseException", "object", "Error", "Throwable", ""}
 
-Key: TypeAlias = tuple[str, str, str]
+Key: TypeAlias = tuple[str, ...]
 
 
 class Loss(Struct, frozen=True, gc=False):
@@ -44,6 +44,25 @@ def full_key(assertion: Assertion) -> Key:
     return (assertion.full, *key(assertion)[1:2], assertion.extra)
 
 
+def keys_of(assertion: Assertion) -> set[Key]:
+    """Give the keys under which an assertion can be found that was another test's before.
+
+    What its locals are is not the same in another test: its plain key stands for it only where they are not known.
+    """
+    plain = key(assertion)
+    return {full_key(assertion), ("any", *plain), *([plain] if _is_plain(assertion) else [])}
+
+
+def is_among(assertion: Assertion, keys: Set[Key]) -> bool:
+    """Tell whether an assertion is one of those whose keys are given."""
+    plain = key(assertion)
+    return full_key(assertion) in keys or plain in keys or (_is_plain(assertion) and ("any", *plain) in keys)
+
+
+def _is_plain(assertion: Assertion) -> bool:
+    return assertion.full in ("", f"{assertion.subject} {assertion.expected}")
+
+
 def losses(base: Sequence[Assertion], candidate: Sequence[Assertion], elsewhere: Set[Key]) -> tuple[Loss, ...]:
     """Compare the assertions of two versions of a test.
 
@@ -58,7 +77,7 @@ def losses(base: Sequence[Assertion], candidate: Sequence[Assertion], elsewhere:
     found += judged
     ours, theirs = _rewritten(ours, theirs)
     ours = [each for each in ours if not _is_covered(each, theirs)]
-    ours = [each for each in ours if key(each) not in elsewhere and full_key(each) not in elsewhere]
+    ours = [each for each in ours if not is_among(each, elsewhere)]
     ours, judged = _voided(ours, void)
     found += judged
     ours, theirs, judged = _by_likeness(ours, theirs)

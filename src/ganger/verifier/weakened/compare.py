@@ -11,12 +11,15 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from functools import cached_property
 
 from ganger.core.model import Weakened, Weakening
-from ganger.verifier.weakened.assertions import ALIKE, Key, full_key, key, losses
+from ganger.verifier.weakened.assertions import ALIKE, Key, is_among, key, keys_of, losses
+from ganger.verifier.weakened.followers import followers
 from ganger.verifier.weakened.python_asserts import METHODS
+from ganger.verifier.weakened.replacing import replacing
 from ganger.verifier.weakened.suite import (
     Assertion,
     Call,
     Case,
+    Constant,
     Content,
     Note,
     Row,
@@ -113,6 +116,18 @@ class Comparison:
         yield from self._compare_helpers()
         yield from self._notes()
         yield from self._replaced_imports()
+        yield from followers(self.base.suites, self.candidate.suites, self._versions(), self.candidate.helper)
+        yield from replacing(
+            self.base.suites, self.candidate.suites, self.pairs, self.candidate.helper, self.base.assertions
+        )
+
+    def _versions(self) -> Iterator[tuple[Case, Case]]:
+        """Give each test and helper that both versions have."""
+        yield from self.pairs
+        for place, now in self.candidate.at.items():
+            was = self.base.at.get(place)
+            if was is not None and not was.is_collected and not now.is_collected:
+                yield was, now
 
     def _pair(self) -> Iterator[Weakened]:
         """Pair the tests that are where they were; what is not there any more is lost for now."""
@@ -208,7 +223,7 @@ class Comparison:
             old = {key(each) for each in self.base.assertions(was)} if was is not None else set()
             for each in self._written_out(self.candidate, now):
                 if not each.void and key(each) not in old:
-                    found |= {key(each), full_key(each)}
+                    found |= keys_of(each)
         return found
 
     def _written_out(self, version: Version, case: Case) -> Iterator[Assertion]:
@@ -220,7 +235,7 @@ class Comparison:
                 yield from _with_row(assertions, table, row)
 
     def _is_elsewhere(self, assertion: Assertion) -> bool:
-        return key(assertion) in self._elsewhere or full_key(assertion) in self._elsewhere
+        return is_among(assertion, self._elsewhere)
 
     def _compare(self, was: Case, now: Case) -> Iterator[Weakened]:
         before, after = was.content(), now.content()
@@ -333,13 +348,25 @@ class Comparison:
     def _replaced_imports(self) -> Iterator[Weakened]:
         """Name what a test file took from elsewhere, and now defines itself: it tests or asserts with its own."""
         before = {(suite.path, each.name): each.text for suite in self.base.suites for each in suite.imported}
+        own = {(suite.path, each.name) for suite in self.base.suites for each in suite.defined}
         for suite in self.candidate.suites:
             imported = {each.name for each in suite.imported}
             for each in suite.defined:
+                yield from self._made_anew(suite.path, each)
                 source = before.get((suite.path, each.name))
-                if source is not None and each.name not in imported:
+                is_new = each.name not in imported or (suite.path, each.name) not in own
+                if source is not None and is_new:
                     detail = f"`{one_line(each.name)}` of `{one_line(source)}` is defined by the test file itself"
                     yield Weakened(suite.path, each.line, Weakening.assertion_loosened, "", detail)
+
+    def _made_anew(self, path: str, defined: Constant) -> Iterator[Weakened]:
+        """Name a helper that asserted, and is something else than a function now."""
+        was = self.base.at.get((path, defined.name))
+        if was is None or was.is_collected or (path, defined.name) in self.candidate.at:
+            return
+        if any(not each.void for each in was.content().assertions):
+            detail = f"`{one_line(defined.name)}`, which asserts, is something else now"
+            yield Weakened(path, defined.line, Weakening.assertion_loosened, "", detail)
 
 
 def _last(name: str) -> str:

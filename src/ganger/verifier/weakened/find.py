@@ -37,6 +37,7 @@ _GO_IGNORED = re.compile(
     r"|386|amd64|arm|arm64|wasm|ppc64|ppc64le|riscv64|s390x|mips\w*|loong64)_test\.go$"
 )
 """What `go test` passes over: folders and files it ignores by their names, files for one system only."""
+_TESTS = re.compile(rb"(?i)test|assert|expect|describe\(|\bit\(")
 _UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
 
 
@@ -77,7 +78,7 @@ def _read(
     left = PARSED_ALL_BYTES_MAX
     for path in changed:
         reader = _reader(path)
-        if not _holds_tests(path, base, is_test):
+        if not _holds_tests(path, base, candidate, is_test):
             continue
         left -= len(base.get(path, b"")) + len(candidate.get(path, b""))
         versions = _versions(reader, path, base, candidate) if reader is not None and left > 0 else None
@@ -140,11 +141,11 @@ def _reader(path: str) -> Reader | None:
     return _READERS.get(PurePosixPath(path).suffix.lower())
 
 
-def _holds_tests(path: str, base: Files, is_test: Callable[[str], bool]) -> bool:
-    """Tell whether a file is looked into: tests, and new code that a test may have been moved to."""
+def _holds_tests(path: str, base: Files, candidate: Files, is_test: Callable[[str], bool]) -> bool:
+    """Tell whether a file is looked into: tests, and new code that speaks of tests, since one may have moved there."""
     if is_test(path) or path.endswith((".rs", "conftest.py")):
         return True
-    return path not in base and _reader(path) is not None
+    return path not in base and _reader(path) is not None and _TESTS.search(candidate[path]) is not None
 
 
 def _is_runnable(was: Case, now: Case, is_test: Callable[[str], bool]) -> bool:

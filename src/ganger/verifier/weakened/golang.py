@@ -8,8 +8,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ganger.verifier.weakened import trees
-from ganger.verifier.weakened.suite import Assertion, Call, Case, Content, Note, Row, Suite, Table, one_line
+from ganger.verifier.weakened.suite import Assertion, Call, Case, Content, Note, Row, Suite, Table, once, one_line
 from ganger.verifier.weakened.trees import EQUAL, PART, TRUTH, even, line_of, raw
+from ganger.verifier.weakened.trees_given import given_and_uses
 
 if TYPE_CHECKING:
     from tree_sitter import Node
@@ -33,15 +34,15 @@ def read(path: str, content: bytes) -> Suite:
             receiver = node.child_by_field_name("receiver")
             is_test = receiver is None and _TEST.match(name) is not None and path.endswith("_test.go")
             is_suite = receiver is not None and name.startswith("Test")
-            inside = trees.once(partial(_content, node, name, notes, tables))
+            inside = once(partial(_content, node, name, notes, tables))
             is_setup = name in ("TestMain", "init", "SetupTest", "SetupSuite")
             parameters = tuple(_parameters(node))
             is_collected = is_test or is_suite
             case = Case(path, name, line_of(node), raw(node), is_collected, inside, "", parameters, is_setup, notes)
             cases.append(case)
-    return Suite(
-        path, "go", tuple(trees.named(cases)), trees.literals(dict(_of_package(root))), notes=tuple(_main(cases))
-    )
+    given, uses = given_and_uses(root, "go")
+    shown, constants = tuple(trees.named(cases)), trees.literals(dict(_of_package(root)))
+    return Suite(path, "go", shown, constants, notes=tuple(_main(cases)), given=given, uses=uses)
 
 
 def _constraints(root: Node) -> Iterator[Note]:

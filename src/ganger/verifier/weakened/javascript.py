@@ -10,8 +10,21 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from ganger.verifier.weakened import trees
-from ganger.verifier.weakened.suite import Assertion, Call, Case, Constant, Content, Note, Row, Suite, Table, one_line
+from ganger.verifier.weakened.suite import (
+    Assertion,
+    Call,
+    Case,
+    Constant,
+    Content,
+    Note,
+    Row,
+    Suite,
+    Table,
+    once,
+    one_line,
+)
 from ganger.verifier.weakened.trees import BOUND, CLOSE, EQUAL, FALSE, PART, TRUTH, UNLIKE, even, line_of, raw
+from ganger.verifier.weakened.trees_given import given_and_uses
 
 if TYPE_CHECKING:
     from tree_sitter import Node
@@ -87,7 +100,12 @@ def read(path: str, content: bytes) -> Suite:
     constants = dict(_constants(root))
     notes: list[Note] = []
     cases = list(_cases(path, root, _Scope(), constants, notes))
-    return Suite(path, "javascript", tuple(trees.named(cases)), trees.literals(constants), *_names(root), tuple(notes))
+    imported, defined = _names(root)
+    given, uses = given_and_uses(root, "javascript", imported=((each.name, each.text) for each in imported))
+    shown = tuple(trees.named(cases))
+    return Suite(
+        path, "javascript", shown, trees.literals(constants), imported, defined, tuple(notes), given=given, uses=uses
+    )
 
 
 def _constants(root: Node) -> Iterator[tuple[str, Node]]:
@@ -172,7 +190,7 @@ def _of_declared(
             yield from _cases(path, declared.body, inner, constants, notes)
         return
     xfails = (Note(line, head, name),) if any(each in _FAILS for each in words) else ()
-    content = trees.once(partial(_content, declared.body, name, tuple(skips), xfails, tables, constants))
+    content = once(partial(_content, declared.body, name, tuple(skips), xfails, tables, constants))
     source = raw(declared.node)
     yield Case(path, name, line, source, True, content, outer=(*skips, *_rows_of(tables)))
     if declared.body is not None and _NESTED.search(source, len(words[0]) + 1):
@@ -218,7 +236,7 @@ def _helper(path: str, node: Node, name: str) -> Case:
     parameters = node.child_by_field_name("parameters") or node.child_by_field_name("parameter")
     names = [raw(each) for each in parameters.named_children] if parameters is not None else []
     body = node.child_by_field_name("body")
-    content = trees.once(partial(_content, body, name, (), (), (), {}))
+    content = once(partial(_content, body, name, (), (), (), {}))
     return Case(path, name, line_of(node), raw(node), False, content, parameters=tuple(names))
 
 

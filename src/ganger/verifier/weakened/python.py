@@ -26,7 +26,20 @@ from ganger.verifier.weakened.python_asserts import (
     swallows,
     text_of,
 )
-from ganger.verifier.weakened.suite import Assertion, Call, Case, Constant, Content, Note, Row, Suite, Table, one_line
+from ganger.verifier.weakened.python_given import Reach, given_at, given_by, patched_by, patched_in, reach, uses_of
+from ganger.verifier.weakened.suite import (
+    Assertion,
+    Call,
+    Case,
+    Constant,
+    Content,
+    Note,
+    Row,
+    Suite,
+    Table,
+    once,
+    one_line,
+)
 
 ROWS_MAX = 5_000
 """Rows of one table that are compared one by one."""
@@ -54,6 +67,7 @@ class _Function(Struct, frozen=True, gc=False):
 
 class _Module(Struct, frozen=True, gc=False):
     path: str
+    reached: Callable[[], Reach]
     lines: Sequence[str]
     constants: dict[str, ast.expr]
     literals: dict[str, str]
@@ -66,13 +80,19 @@ def read(path: str, content: bytes) -> Suite:
     tree = ast.parse(text)
     constants = {name: value for name, value in _assigned(tree.body) if _is_table(value) or is_literal(value)}
     literals = {name: text_of(value) for name, value in constants.items() if _is_short(value)}
-    module = _Module(path, _LINES.split(text), constants, literals, frozenset(_modules(tree.body)))
+    lines = _LINES.split(text)
+    reached = once(partial(reach, path, lines, tree.body))
+    module = _Module(path, reached, lines, constants, literals, frozenset(_modules(tree.body)))
     marks, notes = _module_marks(tree.body)
     functions = list(_functions(tree.body, "", marks, _derived(tree.body), True, False, ""))
     cases = [_case(module, function, notes) for function in functions]
     shown = tuple(_without_shadowed(cases, tree.body))
     imported, defined = tuple(_imported(tree.body)), tuple(_defined(tree.body))
-    return Suite(path, "python", shown, tuple(_named(module)), imported, defined, tuple(_ignoring(tree.body)))
+    return Suite(
+        path, "python", shown, tuple(_named(module)), imported, defined, tuple(_ignoring(tree.body)),
+        once(lambda: given_at(tree.body, reached())), once(lambda: uses_of(tree.body, reached())),
+        once(lambda: tuple(patched_in(tree.body, reached()))),
+    )  # fmt: skip
 
 
 def _named(module: _Module) -> Iterator[Constant]:
@@ -243,7 +263,7 @@ def _is_false(test: ast.expr) -> bool:
 
 def _case(module: _Module, function: _Function, notes: tuple[Note, ...]) -> Case:
     node = function.node
-    first = min([node.lineno, *(each.lineno for each in node.decorator_list)])
+    first = _first(node)
     is_fixture = any(callee(each) in ("fixture", "yield_fixture") for each in node.decorator_list)
     looks = node.name.startswith("test") and not is_fixture
     why_not = function.never
@@ -258,24 +278,12 @@ def _case(module: _Module, function: _Function, notes: tuple[Note, ...]) -> Case
         line=node.lineno,
         source="\n".join(module.lines[first - 1 : node.end_lineno]),
         is_collected=looks and not why_not,
-        content=_once(partial(_content, module, function, notes)),
+        content=once(partial(_content, module, function, notes)),
         why_not=why_not if looks else "",
         parameters=tuple(arguments),
         is_setup=is_fixture or node.name.lower().startswith(_SETUP),
         outer=(*notes, *function.outer),
     )
-
-
-def _once(make: Callable[[], Content]) -> Callable[[], Content]:
-    """Keep the first answer: a test's content is asked for several times, most tests' never."""
-    made: list[Content] = []
-
-    def content() -> Content:
-        if not made:
-            made.append(make())
-        return made[0]
-
-    return content
 
 
 def _without_shadowed(cases: Iterable[Case], body: Sequence[ast.stmt]) -> Iterator[Case]:
@@ -297,6 +305,11 @@ def _without_shadowed(cases: Iterable[Case], body: Sequence[ast.stmt]) -> Iterat
             )  # fmt: skip
         else:
             yield case
+
+
+def _first(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Give the line on which a function begins, with what decorates it."""
+    return min([node.lineno, *(each.lineno for each in node.decorator_list)])
 
 
 def _content(module: _Module, function: _Function, notes: tuple[Note, ...]) -> Content:
@@ -332,7 +345,11 @@ def _content(module: _Module, function: _Function, notes: tuple[Note, ...]) -> C
         elif not of_call(call, place, names):
             arguments = tuple(text_of(each) for each in (*call.args, *(word.value for word in call.keywords)))
             calls.append(Call(statement.lineno, callee(call), arguments, place.void))
-    return Content(tuple(assertions), tuple(tables), tuple(calls), tuple(skips), tuple(xfails), _is_trivial(node.body))
+    return Content(
+        tuple(assertions), tuple(tables), tuple(calls), tuple(skips), tuple(xfails), _is_trivial(node.body),
+        given_by(node, module.reached(), is_test=function.name.rpartition(".")[2].startswith("test")),
+        tuple(patched_by(node, "\n".join(module.lines[_first(node) - 1 : node.end_lineno]), module.reached())),
+    )  # fmt: skip
 
 
 def _marks(decorators: Sequence[ast.expr], owner: str) -> Iterator[Note]:

@@ -17,6 +17,7 @@ DEFAULT_PLACES, DEFAULT_REL, DEFAULT_RTOL, DEFAULT_DECIMALS = 7, 1e-6, 1e-7, 6
 
 _QUALIFIER = re.compile(r"(?<![\w.'\"])([A-Za-z_]\w*)\.(?=[A-Za-z_])")
 
+_UNICODE = re.compile(r"(?<![\w\"'])u(?=[\"'])")
 _OPERATORS: Mapping[type[ast.cmpop], tuple[str, int]] = {
     ast.Eq: ("==", EQUAL),
     ast.NotEq: ("!=", UNLIKE),
@@ -107,8 +108,9 @@ class Names(Struct, frozen=True, gc=False):
 
 
 def text_of(node: ast.AST) -> str:
-    """Write an expression out, the same way whatever its layout was."""
-    return ast.unparse(node)
+    """Write an expression out, the same way whatever its layout was; `u"x"` is `"x"`."""
+    text = ast.unparse(node)
+    return _UNICODE.sub("", text) if "u'" in text or 'u"' in text else text
 
 
 def callee(node: ast.expr) -> str:
@@ -249,6 +251,8 @@ def _of_method(low: str, args: list[ast.expr], made: partial[Assertion]) -> Asse
     left, right = args[0], args[1]
     if is_literal(left) and not is_literal(right) and relation in ("==", "is", "!=", *_MIRRORED):
         left, right, relation = right, left, _MIRRORED.get(relation, relation)
+    if relation == "is" and isinstance(right, ast.Constant) and (right.value is None or isinstance(right.value, bool)):
+        relation, rank = "==", EQUAL
     if relation == "==" and isinstance(right, ast.Constant) and isinstance(right.value, bool):
         return made(text_of(left), "==", text_of(right), rank)
     same = text_of(left) == text_of(right) and not any(isinstance(each, ast.Call) for each in ast.walk(left))

@@ -8,8 +8,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ganger.verifier.weakened import trees
-from ganger.verifier.weakened.suite import Assertion, Call, Case, Content, Note, Row, Suite, Table, one_line
+from ganger.verifier.weakened.suite import Assertion, Call, Case, Content, Note, Row, Suite, Table, once, one_line
 from ganger.verifier.weakened.trees import EQUAL, PART, TRUTH, UNLIKE, even, line_of, raw
+from ganger.verifier.weakened.trees_given import given_and_uses
 
 if TYPE_CHECKING:
     from tree_sitter import Node
@@ -22,7 +23,8 @@ _RANKS = {"==": EQUAL, "!=": UNLIKE}
 def read(path: str, content: bytes) -> Suite:
     """Read one file; raises ValueError where it cannot be parsed."""
     root = trees.parse("rust", content)
-    return Suite(path, "rust", tuple(trees.named(_cases(path, root, "", ()))))
+    given, uses = given_and_uses(root, "rust", has_product="tests/" not in path)
+    return Suite(path, "rust", tuple(trees.named(_cases(path, root, "", ()))), given=given, uses=uses)
 
 
 def _cases(path: str, node: Node, prefix: str, skips: tuple[Note, ...]) -> Iterator[Case]:
@@ -55,7 +57,7 @@ def _case(path: str, node: Node, prefix: str, attributes: Sequence[Node], skips:
     names = [raw(each.child_by_field_name("pattern")) for each in parameters.named_children] if parameters else []
     return Case(
         path, name, line_of(node), source, any(_TEST.match(_attribute(each)) for each in attributes),
-        trees.once(partial(_content, node, name, tuple(attributes), skips)), parameters=tuple(filter(None, names)),
+        once(partial(_content, node, name, tuple(attributes), skips)), parameters=tuple(filter(None, names)),
         outer=skips,
     )  # fmt: skip
 

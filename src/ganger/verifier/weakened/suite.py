@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import lru_cache
+from typing import TypeVar
 
 from msgspec import Struct
 
@@ -82,6 +83,40 @@ class Call(Struct, frozen=True, gc=False):
     void: str = ""
 
 
+class Given(Struct, frozen=True, gc=False):
+    """A name that test code gives a value: a constant, an attribute, a parameter, what a fixture or helper returns."""
+
+    line: int
+    name: str
+    text: str
+    said: tuple[str, ...] = ()
+    """The constants that it says itself."""
+    kept: tuple[str, ...] = ()
+    """The same, and those that it hands to what it asks for."""
+    asked: tuple[str, ...] = ()
+    """The calls in it that may reach the product."""
+    owner: str = ""
+    """The function it stands in, where that is not known otherwise."""
+
+
+class Side(Struct, frozen=True, gc=False):
+    """One side of a comparison."""
+
+    names: frozenset[str]
+    calls: bool
+    """Whether something is called in it that may reach the product."""
+
+
+UNKNOWN = Side(frozenset(), True)
+
+
+class Uses(Struct, frozen=True, gc=False):
+    """What a file does with names."""
+
+    compared: tuple[tuple[Side, Side], ...] = ()
+    mentioned: frozenset[str] = frozenset()
+
+
 class Content(Struct, frozen=True, gc=False):
     """What stands inside one test or helper."""
 
@@ -92,6 +127,9 @@ class Content(Struct, frozen=True, gc=False):
     xfails: tuple[Note, ...] = ()
     is_trivial: bool = False
     """Whether it does nothing at all."""
+    given: tuple[Given, ...] = ()
+    patched: tuple[Note, ...] = ()
+    """What it puts something else in the place of; the text of a note is the name of that."""
 
 
 class Case(Struct, frozen=True, gc=False):
@@ -139,6 +177,26 @@ class Suite(Struct, frozen=True, gc=False):
     """Names that the file gives to something of its own."""
     notes: tuple[Note, ...] = ()
     """What keeps other tests of the file from running, such as `test.only`."""
+    given: Callable[[], tuple[Given, ...]] = tuple
+    """What its constants are, and the attributes of its classes."""
+    uses: Callable[[], Uses] = Uses
+    patched: Callable[[], tuple[Note, ...]] = tuple
+    """What it puts something else in the place of while it is imported; the text of a note is the name of that."""
+
+
+T = TypeVar("T")
+
+
+def once(make: Callable[[], T]) -> Callable[[], T]:
+    """Keep the first answer: what a test holds is asked for several times, of most tests never."""
+    made: list[T] = []
+
+    def answer() -> T:
+        if not made:
+            made.append(make())
+        return made[0]
+
+    return answer
 
 
 def one_line(text: str, chars_max: int = DETAIL_CHARS_MAX // 2) -> str:

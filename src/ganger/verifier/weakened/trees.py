@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from ganger.verifier.weakened.suite import Assertion, Case, Constant, Content, Note, Row, one_line
+from ganger.verifier.weakened.suite import Assertion, Case, Constant, Note, Row, one_line
 
 if TYPE_CHECKING:
     from tree_sitter import Node, Parser
@@ -157,18 +157,6 @@ def is_same(subject: str, relation: str, expected: str, are_literals: bool) -> b
     if subject == expected:
         return is_equality and "(" not in subject
     return are_literals and relation == "!="
-
-
-def once(make: Callable[[], Content]) -> Callable[[], Content]:
-    """Keep the first answer: a test's content is asked for several times, most tests' never."""
-    made: list[Content] = []
-
-    def content() -> Content:
-        if not made:
-            made.append(make())
-        return made[0]
-
-    return content
 
 
 def note(node: Node, owner: str, *, conditional: bool = False) -> Note:

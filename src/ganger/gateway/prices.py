@@ -1,0 +1,89 @@
+"""What models cost: a table that the user writes (`[prices]`), in US dollars for a million tokens."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from ganger.gateway.account import Cost
+
+CONTEXT_MAX, OUTPUT_MAX = 1_000_000, 32_000
+"""Tokens taken for granted where a price does not say: the most that goes into a call, and the most that comes out."""
+
+
+class Price(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What a model costs. Dollars for a million tokens are millionths of a dollar for one."""
+
+    input: float
+    output: float
+    cache_read: float | None = None
+    """Of input that the provider has kept; None: as other input."""
+    cache_write: float | None = None
+    context: int = CONTEXT_MAX
+    output_max: int = OUTPUT_MAX
+
+    @property
+    def dearest_input(self) -> float:
+        """The most that a token of input can cost."""
+        return max(self.input, self.cache_read or 0, self.cache_write or 0)
+
+
+class Tokens(Struct, frozen=True):
+    """What a call used, each token counted once."""
+
+    input: int = 0
+    cache_read: int = 0
+    cache_write: int = 0
+    output: int = 0
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.input + self.cache_read + self.cache_write + self.output
+
+
+UNLIMITED_CONTEXT = Price(input=0, output=0)
+
+
+def price_of(model: str, prices: Mapping[str, Price]) -> Price | None:
+    """The price of a model: that of its own name, or of the longest name that its name begins with; None: unknown."""
+    if model in prices:
+        return prices[model]
+    begins = [name for name in prices if name.endswith("*") and model.startswith(name[:-1])]
+    return prices[max(begins, key=len)] if begins else None
+
+
+def cost(tokens: Tokens, price: Price | None) -> Cost:
+    """What so many tokens cost, rounded up; no money where the price is unknown."""
+    if price is None:
+        return Cost(0, tokens.total)
+    read = price.input if price.cache_read is None else price.cache_read
+    write = price.input if price.cache_write is None else price.cache_write
+    micros = (
+        tokens.input * price.input
+        + tokens.cache_read * read
+        + tokens.cache_write * write
+        + tokens.output * price.output
+    )
+    # Ten decimals are far below any price and far above the error of a sum of doubles.
+    return Cost(math.ceil(round(micros, 10)), tokens.total)
+
+
+def most(tokens_in: int, tokens_out: int, price: Price | None) -> Cost:
+    """The most that a call can cost which takes and gives at most so many tokens."""
+    if price is None:
+        return Cost(0, tokens_in + tokens_out)
+    micros = tokens_in * price.dearest_input + tokens_out * price.output
+    return Cost(math.ceil(round(micros, 10)), tokens_in + tokens_out)
+
+
+def affordable(tokens_in: int, left_micros: int | None, left_tokens: int | None, price: Price | None) -> int | None:
+    """How many tokens may come out of a call that takes so many, so that it fits; None: there is no limit."""
+    found = []
+    if left_tokens is not None:
+        found.append(left_tokens - tokens_in)
+    if left_micros is not None and price is not None and price.output > 0:
+        found.append(math.floor((left_micros - tokens_in * price.dearest_input) / price.output))
+    return max(min(found), 0) if found else None

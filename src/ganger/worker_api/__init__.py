@@ -1,0 +1,1 @@
+"""What a running agent talks to: the gate that answers its hooks, the client that asks it, and the rules of both."""

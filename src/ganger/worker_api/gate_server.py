@@ -1,0 +1,270 @@
+"""The gate's process: one thread, one socket for all clients, one connection to the supervisor that started it.
+
+`main` is called with a folder as the last argument of the command line (`gatekeeper`), and binds `control` and `hooks`
+there. It ends when the supervisor's connection does, or none comes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import selectors
+import socket
+import struct
+import sys
+import time
+
+from ganger.drivers.hooks import PAYLOAD_BYTES_MAX, HookEvent, NotAPayload
+from ganger.worker_api import judge
+from ganger.worker_api.gate import Gate, Waiting, dialect_of, wall_ms
+from ganger.worker_api.guards import installed
+from ganger.worker_api.views import (
+    HEADER_BYTES_MAX,
+    Header,
+    Lacks,
+    News,
+    decode_down,
+    encode,
+    frame_answer,
+    read_header,
+)
+
+CONTROL, HOOKS = "control", "hooks"
+COME_S = 20.0
+"""How long the supervisor is waited for."""
+CLIENT_S = 15.0
+"""How long one client may take, and an agent that wants to stop be kept waiting."""
+LACKS_S = 8.0
+CLIENTS_MAX = 512
+CLIENTS_OF_RUN_MAX = 64
+"""Of one run at a time; the slow path answers the others."""
+CHUNK = 1 << 18
+
+
+def main() -> None:
+    """Serve until the supervisor goes."""
+    os.umask(0o077)
+    # Every client needs a descriptor; a soft limit is for programs that use select.
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65_536) if hard > 0 else 65_536, hard))
+    os.chdir(sys.argv[-1])
+    Server(Gate(installed())).serve()
+
+
+class _Client:
+    """One question on its way in, or its answer on its way out."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.connection = connection
+        self.until = time.monotonic() + CLIENT_S
+        self.header: Header | None = None
+        self.data = bytearray()
+        self.answer = b""
+        self.waiting: Waiting | None = None
+
+
+class Server:
+    """The sockets around a gate. Names are relative: the path of a socket has room for 107 bytes only."""
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+        self._selector = selectors.DefaultSelector()
+        self._hooks, self._control = _listening(HOOKS, 512), _listening(CONTROL, 1)
+        self._supervisor: socket.socket | None = None
+        self._down, self._up = bytearray(), bytearray()
+        self._clients: dict[int, _Client] = {}
+        self._asked: dict[int, _Client] = {}
+        self._swept = time.monotonic()
+
+    def serve(self) -> None:
+        """Answer until the supervisor goes."""
+        self._control.settimeout(COME_S)
+        self._supervisor = self._accept_supervisor()
+        self._supervisor.setblocking(False)
+        self._selector.register(self._supervisor, selectors.EVENT_READ, "supervisor")
+        self._hooks.setblocking(False)
+        self._selector.register(self._hooks, selectors.EVENT_READ, "hooks")
+        while True:
+            for key, mask in self._selector.select(timeout=1.0 if self._clients else None):
+                if key.data == "supervisor":
+                    if not self._with_supervisor(mask):
+                        return
+                elif key.data == "hooks":
+                    self._accept()
+                else:
+                    self._with_client(key.data)
+            self._sweep()
+            self._tell()
+
+    def _accept_supervisor(self) -> socket.socket:
+        """The connection of the process that started this one, and of no other."""
+        while True:
+            connection, _ = self._control.accept()
+            if _peer(connection)[0] == os.getppid():
+                return connection
+            connection.close()
+
+    def _with_supervisor(self, mask: int) -> bool:
+        """Read what the supervisor says; False when it is gone."""
+        assert self._supervisor is not None
+        if mask & selectors.EVENT_READ:
+            try:
+                data = self._supervisor.recv(CHUNK)
+            except BlockingIOError:
+                return True
+            except OSError:
+                return False
+            if not data:
+                return False
+            self._down += data
+            *lines, rest = self._down.split(b"\n")
+            self._down = bytearray(rest)
+            for line in lines:
+                message = decode_down(line)
+                if isinstance(message, Lacks):
+                    self._settle(message.ask, message.lacks)
+                elif isinstance(message, News):
+                    self._hand(message)
+                else:
+                    self._gate.take(message)
+        return True
+
+    def _tell(self) -> None:
+        """Send what the supervisor is to know; what it does not take now waits."""
+        assert self._supervisor is not None
+        for message in self._gate.out:
+            self._up += encode(message) + b"\n"
+        self._gate.out.clear()
+        if self._up:
+            with contextlib.suppress(OSError):
+                del self._up[: self._supervisor.send(self._up)]
+        wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._up else 0)
+        self._selector.modify(self._supervisor, wanted, "supervisor")
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._hooks.accept()
+            except OSError:
+                return
+            if len(self._clients) >= CLIENTS_MAX:
+                self._drop_silent()
+            if len(self._clients) >= CLIENTS_MAX or _peer(connection)[1] != os.getuid():
+                connection.close()
+                continue
+            connection.setblocking(False)
+            client = _Client(connection)
+            self._clients[connection.fileno()] = client
+            self._selector.register(connection, selectors.EVENT_READ, client)
+            self._with_client(client)
+
+    def _drop_silent(self) -> None:
+        """Let go of whoever has come longest ago of those that have not said who they are."""
+        for client in self._clients.values():
+            if client.header is None:
+                self._drop(client)
+                return
+
+    def _with_client(self, client: _Client) -> None:
+        try:
+            if client.answer:
+                self._send(client)
+            elif not self._receive(client):
+                self._drop(client)
+        except BlockingIOError:
+            pass
+        except OSError:
+            self._drop(client)
+
+    def _receive(self, client: _Client) -> bool:
+        """Read on, and answer when all is there; False for whatever is no question."""
+        data = client.connection.recv(CHUNK)
+        if not data or client.waiting is not None:
+            return False
+        client.data += data
+        if client.header is None:
+            end = client.data.find(b"\n", 0, HEADER_BYTES_MAX)
+            if end < 0:
+                return len(client.data) < HEADER_BYTES_MAX
+            client.header = read_header(bytes(client.data[: end + 1]))
+            if client.header is None or self._clients_of(client.header.run) > CLIENTS_OF_RUN_MAX:
+                return False
+            del client.data[: end + 1]
+        if client.header.length > PAYLOAD_BYTES_MAX:
+            self._reply(client, _too_long(client.header))
+        elif len(client.data) >= client.header.length:
+            found = self._gate.question(client.header, bytes(client.data[: client.header.length]), wall_ms())
+            if isinstance(found, Waiting):
+                client.waiting = found
+                client.until = time.monotonic() + LACKS_S
+                self._asked[found.ask] = client
+            else:
+                self._reply(client, found)
+        return True
+
+    def _clients_of(self, run: str) -> int:
+        return sum(1 for client in self._clients.values() if client.header is not None and client.header.run == run)
+
+    def _settle(self, ask: int, lacks: tuple[str, ...]) -> None:
+        client = self._asked.pop(ask, None)
+        if client is not None and client.waiting is not None:
+            self._reply(client, self._gate.settle(client.waiting, lacks))
+
+    def _hand(self, news: News) -> None:
+        client = self._asked.pop(news.ask, None)
+        if client is not None and client.waiting is not None:
+            self._reply(client, self._gate.hand(client.waiting, news))
+
+    def _reply(self, client: _Client, text: bytes) -> None:
+        client.answer = frame_answer(text)
+        with contextlib.suppress(OSError):
+            self._send(client)
+            return
+        self._selector.modify(client.connection, selectors.EVENT_WRITE, client)
+
+    def _send(self, client: _Client) -> None:
+        client.answer = client.answer[client.connection.send(client.answer) :]
+        if client.answer:
+            self._selector.modify(client.connection, selectors.EVENT_WRITE, client)
+        else:
+            self._drop(client)
+
+    def _drop(self, client: _Client) -> None:
+        if self._clients.pop(client.connection.fileno(), None) is not None:
+            self._selector.unregister(client.connection)
+            client.connection.close()
+        if client.waiting is not None:
+            self._asked.pop(client.waiting.ask, None)
+
+    def _sweep(self) -> None:
+        """Let go of clients whose time is over; an agent that waits to stop may."""
+        now = time.monotonic()
+        if now - self._swept < 1.0:
+            return
+        self._swept = now
+        for client in [client for client in self._clients.values() if now >= client.until]:
+            if client.waiting is not None and not client.answer:
+                self._settle(client.waiting.ask, ())
+            else:
+                self._drop(client)
+
+
+def _too_long(header: Header) -> bytes:
+    error = NotAPayload(f"it is longer than {PAYLOAD_BYTES_MAX >> 20} MiB; do it in smaller pieces")
+    return dialect_of(header.agent).answer(HookEvent(header.event), judge.unreadable(header.event, error))
+
+
+def _listening(name: str, backlog: int) -> socket.socket:
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(name)  # noqa: PTH108 - relative, as the socket itself must be
+    listening.bind(name)
+    listening.listen(backlog)
+    return listening
+
+
+def _peer(connection: socket.socket) -> tuple[int, int]:
+    """Process and user at the other end."""
+    pid, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    return pid, uid

@@ -1,0 +1,148 @@
+"""The tools of all workers of a fleet as one MCP server: Streamable HTTP, on a Unix socket and on loopback.
+
+It is a translator and holds no rights: who calls shows a run, its token and its secret, and what is said goes through
+that run's own door like the commands' words. A process of its own, since the SDK is large and slow to load.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import hmac
+import json
+import os
+import re
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import mcp_types as types
+import uvicorn
+from mcp.server.context import ServerRequestContext
+from mcp.server.lowlevel import Server
+from mcp.server.transport_security import TransportSecuritySettings
+from starlette.requests import Request
+
+from ganger.core.ids import RunId, Token, is_run_id
+from ganger.service.places import Places
+from ganger.service.worker_door import secret_of
+from ganger.service.worker_talk import speak
+from ganger.worker_api import tools
+from ganger.worker_api.tools import Me, MyWork
+
+ABOUT = "tools.json"
+BODY_BYTES_MAX = 1 << 20
+_BEARER = re.compile(r"[Bb]earer ([^~\s]{1,200})~(\d{1,18})~(\d{1,6})~([0-9a-f]{64})")
+HELP = "You work for ganger. Call my_work for your brief; commit your work; then call done, ask or fail once."
+
+
+class ToolServer:
+    """Answers calls of tools."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self._places = Places(state_dir)
+        self.app = Server(
+            "ganger",
+            version=version("ganger"),
+            instructions=HELP,
+            on_list_tools=self._list,
+            on_call_tool=self._call,
+        ).streamable_http_app(
+            json_response=True,
+            stateless_http=True,
+            max_request_body_size=BODY_BYTES_MAX,
+            transport_security=TransportSecuritySettings(
+                enable_dns_rebinding_protection=True,
+                allowed_hosts=["127.0.0.1:*", "localhost:*", "ganger"],
+                allowed_origins=[],
+            ),
+        )
+
+    async def _list(self, context: Any, params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
+        return types.ListToolsResult(
+            tools=[
+                types.Tool(name=name, description=tool.__doc__, input_schema=tools.schema(tool))
+                for name, tool in tools.TOOLS.items()
+            ]
+        )
+
+    async def _call(
+        self, context: ServerRequestContext[Any, Request], params: types.CallToolRequestParams
+    ) -> types.CallToolResult:
+        me = self._who(context.request)
+        if me is None:
+            return _result("This is for workers that ganger started: its run, token and secret are not shown.", False)
+        try:
+            call = tools.read(params.name, params.arguments or {})
+            if isinstance(call, MyWork):
+                return _result(*await asyncio.to_thread(self._brief, me))
+            answer = await asyncio.to_thread(speak, self._places.door(me.run), tools.message(call, me))
+        except ValueError as error:
+            return _result(f"Not understood: {error}", False)
+        except OSError as error:
+            return _result(f"Nobody can be reached ({error.strerror}). End the turn.", False)
+        return _result(*tools.told(call, answer))
+
+    def _brief(self, me: Me) -> tuple[str, bool]:
+        """The newest brief of a run."""
+        briefs = sorted(self._places.run(me.run).glob("turn-*/brief.*.md"), key=lambda path: path.stat().st_mtime)
+        return (briefs[-1].read_text(encoding="utf-8"), True) if briefs else ("There is no brief yet.", False)
+
+    def _who(self, request: Request | None) -> Me | None:
+        """Who calls; None for somebody who does not know the secret of the run."""
+        found = _BEARER.fullmatch(request.headers.get("authorization", "")) if request is not None else None
+        if found is None or not is_run_id(found[1]):
+            return None
+        me = Me(RunId(found[1]), Token(int(found[2])), int(found[3]), found[4])
+        known = secret_of(self._places.state_dir, me.run, me.token)
+        return me if hmac.compare_digest(known.encode(), me.secret.encode()) else None
+
+
+def _result(text: str, well: bool) -> types.CallToolResult:
+    return types.CallToolResult(content=[types.TextContent(text=text)], is_error=not well)
+
+
+def main(args: Sequence[str]) -> int:
+    """Serve until told to end (SIGTERM), or until whoever started it is gone; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="ganger.worker_api.tool_server")
+    parser.add_argument("--state", type=Path, required=True)
+    parser.add_argument("--socket", type=Path, required=True)
+    given = parser.parse_args(args)
+    os.umask(0o077)
+    with contextlib.suppress(asyncio.CancelledError):
+        asyncio.run(_serve(given.state, given.socket))
+    return 0
+
+
+async def _serve(state_dir: Path, path: Path) -> None:
+    app = ToolServer(state_dir).app
+    config = uvicorn.Config(app, log_config=None, access_log=False, server_header=False, ws="none")
+    server = uvicorn.Server(config)
+    parent = os.getppid()
+    tcp = socket.create_server(("127.0.0.1", 0))
+    unix = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    os.chdir(path.parent)  # the kernel allows 107 bytes for the whole path
+    fresh = Path(f".{path.name}.{os.getpid()}")
+    unix.bind(fresh.name)
+    unix.listen(128)
+    about = Path(f".{ABOUT}.{os.getpid()}")
+    about.write_text(json.dumps({"pid": os.getpid(), "port": tcp.getsockname()[1]}))
+    serving = asyncio.ensure_future(server.serve(sockets=[tcp, unix]))
+    while not server.started and not serving.done():
+        await asyncio.sleep(0.01)
+    fresh.rename(path.name)
+    about.rename(ABOUT)
+    while not serving.done() and os.getppid() == parent:
+        await asyncio.wait([serving], timeout=1.0)
+    server.should_exit = True
+    await serving
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    sys.exit(main(sys.argv[1:]))

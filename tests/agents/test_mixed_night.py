@@ -1,0 +1,76 @@
+"""A night of four different agent programs: honest ones, one that lies, hangs, is limited, or asks."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from programs import ALL
+from test_night_agents import DONE, AgentNight, commit
+
+from ganger.testing.model_server import Case, ModelServer, Script
+from ganger.testing.model_server.steps import AnyStep, Edit, Hang, Limit, Read, Say, Sh
+
+SILENT = "budget = { attempts_max = 1, silence_max = '30s' }\n"
+ONCE = "budget = { attempts_max = 1 }\n"
+
+
+def honest(item: str) -> tuple[AnyStep, ...]:
+    path = f"src/{item}.txt"
+    return (
+        Read(path=path),
+        Edit(path=path, old=item, new=f"{item} done"),
+        commit(f"Change {item}"),
+        DONE,
+        Say(text="Done."),
+    )
+
+
+def case(item: str, *steps: AnyStep) -> Case:
+    return Case(steps, f"# Do {item}\n")
+
+
+@pytest.fixture
+def night(tmp_path: Path, server: ModelServer):
+    made = AgentNight(tmp_path / "lab", server)
+    yield made
+    left = made.fleet.close()
+    assert not left, f"the test left processes: {left}"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (ALL or os.environ.get("CI")), reason="takes most of a minute: tried in CI and at night")
+def test_only_honest_work_lands(night: AgentNight) -> None:
+    asks = Sh(command='ganger ask "Which end?" --option left --option right')
+    scripts = {
+        "claude": [case("a", *honest("a")), case("g", asks, Say(text="I asked."), *honest("g"))],
+        "codex": [case("b", Limit(reset_s=-60), *honest("b"))],
+        "pi": [
+            case("d", *[DONE, Say(text="It is done, believe me.")] * 3),
+            case("f", Sh(command="true"), Hang(text="I was going"), *honest("f")),
+        ],
+        "opencode": [case("e", *honest("e"))],
+    }
+    for driver, cases in scripts.items():
+        night.agent(driver)
+        night.server.script(driver, Script(case=tuple(cases)))
+    agents = {"a": "claude", "b": "codex", "d": "pi", "e": "opencode", "f": "pi", "g": "claude"}
+    for item, agent in agents.items():
+        night.fleet.item(item, agent=agent, more={"d": ONCE, "f": SILENT}.get(item, ""))
+    night.run()
+    assert night.fleet.on_main("src/g.txt") == "g\n"
+    assert night.fleet.ganger("answer", "q1", "right").code == 0
+    night.run()
+    statuses = night.fleet.statuses()
+    assert {item for item, status in statuses.items() if status == "landed"} == {"a", "b", "e", "f", "g"}, statuses
+    assert sorted(night.fleet.landed_items()) == ["a", "b", "e", "f", "g"]
+    for item in agents:
+        wanted = f"{item}\n" if item == "d" else f"{item} done\n"
+        assert night.fleet.on_main(f"src/{item}.txt") == wanted
+    states = {driver: night.server.state(driver) for driver in scripts}
+    assert not [state.unmet for state in states.values() if state.unmet]
+    assert states["pi"].cut == 1
+    assert states["codex"].refused == 1
+    assert "right" in states["claude"].conversation, "the answer reached the model"
+    night.fleet.assert_sound()
