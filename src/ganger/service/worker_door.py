@@ -35,6 +35,7 @@ from ganger.service.worker_talk import (
     ANSWERS,
     ENDED,
     LINE_BYTES_MAX,
+    RESULT,
     SOCKET,
     SPOOL,
     TAKEN,
@@ -45,6 +46,7 @@ from ganger.service.worker_talk import (
     Refused,
     Unheard,
     decode_message,
+    decode_result,
     encode,
     short_path,
 )
@@ -149,6 +151,7 @@ class Listener:
     def take_in(self, run: RunId, token: Token) -> None:
         """Carry out what lies in the folder of a run, in the order of its names, and put each aside."""
         folder = self._places.door(run)
+        self._take_result(run, token, folder)
         try:
             names = sorted(path.name for path in (folder / SPOOL).iterdir() if _SPOOLED.fullmatch(path.name))
         except OSError:
@@ -159,6 +162,31 @@ class Listener:
             # Another process that takes in at the same time has carried out the same, by its key.
             with contextlib.suppress(FileNotFoundError):
                 (folder / SPOOL / name).rename(folder / TAKEN / name)
+
+    def _take_result(self, run: RunId, token: Token, folder: Path) -> None:
+        """Take in a result file, once, as soon as it is one; a part of one, or another's, is none."""
+        path = folder / SPOOL / RESULT
+        content = _content(path)
+        if not content or len(content) > LINE_BYTES_MAX:
+            return
+        try:
+            found = decode_result(content)
+            written = path.stat(follow_symlinks=False).st_mtime_ns
+        except (msgspec.MsgspecError, OSError):
+            return
+        if (found.run, found.token) != (run, token):
+            return
+        # The same words in a later turn are another report; the same file is the same one, also after a crash.
+        key = hashlib.sha256(content + str(written).encode()).hexdigest()[:32]
+        try:
+            reply = self._fleet.submit(found.command(), f"worker:{run}", f"{run}:{key}")
+        except GangerError as error:
+            log.warning("the result of %s: %s", run, error.message)
+            return
+        answer = Refused(reply) if isinstance(reply, Refusal) else Done(int(reply.seq), bool(reply.events))
+        place.replace_file(folder / ANSWERS / RESULT, encode(answer))
+        with contextlib.suppress(FileNotFoundError):
+            path.rename(folder / TAKEN / f"{key}.json")
 
 
 class WorkerDoor:

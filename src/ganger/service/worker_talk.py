@@ -15,14 +15,17 @@ import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import msgspec
 from msgspec import Struct
 
-from ganger.core.commands import WorkerCommand
-from ganger.core.model import Refusal
+from ganger.core.commands import ReportDone, ReportFail, WorkerCommand
+from ganger.core.ids import RunId, Token
+from ganger.core.model import Outcome, Refusal
 
+RESULT = "result.json"
+"""In `spool`: the report of a worker that writes a file rather than says something (`Result`)."""
 SOCKET, SPOOL, ANSWERS, TAKEN = "sock", "spool", "answers", "taken"
 """What lies in the folder of a door; a worker writes only into `spool`."""
 ENDED = "ended"
@@ -55,6 +58,26 @@ class MayWrite(Struct, frozen=True, tag=True, forbid_unknown_fields=True):
 Message: TypeAlias = Say | MayWrite
 
 
+class Result(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a result file holds: a report with the run and the token it is for, or else it is none."""
+
+    kind: Literal["ganger.result"]
+    version: Literal[1]
+    run: str
+    token: int
+    outcome: Literal["completed", "findings", "proposal", "no_evidence", "failed"]
+    summary: str = ""
+    evidence: tuple[str, ...] = ()
+    recommended: tuple[str, ...] = ()
+
+    def command(self) -> WorkerCommand:
+        """The report, as it would be said."""
+        run, token = RunId(self.run), Token(self.token)
+        if self.outcome == "failed":
+            return ReportFail(run, token, self.summary)
+        return ReportDone(run, token, Outcome(self.outcome), self.summary, self.evidence, self.recommended)
+
+
 class Done(Struct, frozen=True, tag=True):
     """It was carried out."""
 
@@ -84,6 +107,7 @@ Answer: TypeAlias = Done | Refused | Unheard
 encode = msgspec.json.Encoder().encode
 decode_message = msgspec.json.Decoder(Message).decode
 decode_answer = msgspec.json.Decoder(Answer).decode
+decode_result = msgspec.json.Decoder(Result).decode
 
 
 def new_key() -> str:

@@ -43,7 +43,7 @@ from ganger.service.place import find_common_dir
 from ganger.service.places import STARTED, Places
 from ganger.service.provisioning import Provisioning
 from ganger.service.worker_door import WorkerDoor, live, prepare, secret_of
-from ganger.service.worker_talk import SPOOL
+from ganger.service.worker_talk import RESULT, SPOOL
 from ganger.supervisor import brief, combine, evidence, forecast, history, recovery, train
 from ganger.supervisor.effects import CiSeen, Founded, LandSeen, Probed, Tested, Undid
 from ganger.supervisor.hooked import HookService
@@ -405,6 +405,7 @@ class RealWorld:
                 "GANGER_RUN": run.id,
                 "GANGER_TURN": str(turn),
                 "GANGER_TOKEN": str(run.lease.token),
+                "GANGER_RESULT": str(self._places.door(run.id) / SPOOL / RESULT),
                 **({} if self._hooked is None else self._hooked.environment),
                 "GIT_CONFIG_NOSYSTEM": "1",
                 "GIT_TERMINAL_PROMPT": "0",
