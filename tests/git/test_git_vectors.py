@@ -22,7 +22,7 @@ from ganger.core.facts import Run
 from ganger.core.ids import Commit, ItemId, RunId, Token
 from ganger.core.model import Lease, LeaseMode
 from ganger.errors import GitFailed, WorldFailed
-from ganger.git import command, landing, trash, workspace
+from ganger.git import combining, command, landing, trash, workspace
 from ganger.git.changes import changed_paths
 from ganger.git.hub import Hub
 from ganger.git.merge import checkout_tree, combine, with_protected_from
@@ -35,6 +35,8 @@ from ganger.git.repository import (
     open_repository,
     target_tip,
 )
+from ganger.git.snapshot import commit_tree
+from ganger.git.trees import Entry, edit_tree
 from ganger.supervisor import recovery
 
 AGAIN = RunId("login.2")
@@ -93,6 +95,18 @@ def _combined(case: Case) -> None:
         case.hub.set_ref(f"refs/ganger/train/{result.commit}", result.commit)
 
 
+def _prepared(case: Case) -> None:
+    """On a base that has other content wherever a candidate changed some."""
+    other = Commit(case.hub.git.text("rev-parse", f"{case.base}:README.md"))
+    for number, made in enumerate(case.commits):
+        paths = [change.raw for change in changed_paths(case.hub, case.base, made) if change.raw != b"README.md"]
+        tree = edit_tree(case.hub, case.hub.tree_of(case.base), {raw: Entry("100644", other) for raw in paths})
+        begin = commit_tree(case.hub.git, tree, [case.base], "Meanwhile", 1000)
+        earlier = (RUN, "default", case.base, made)
+        found = combining.prepare(case.hub, RunId(f"login.{number + 3}"), begin, earlier, case.base, lambda _: True)
+        assert found is None or found.commit
+
+
 def _landed(branch: str) -> Callable[[Case], None]:
     def operation(case: Case) -> None:
         found = combine(case.hub, case.base, [(RUN, case.commits[0], "Land login: x")], 1000)
@@ -149,6 +163,7 @@ OPERATIONS: dict[str, Callable[[Case], object]] = {
     "check out": _check_outs,
     "check out for a check": _verified_trees,
     "combine": _combined,
+    "prepare a merge": _prepared,
     "a workspace from it": _workspace_again,
     "repack": _repack,
     "clear after a crash": lambda case: case.hub.recover(2e9),

@@ -529,7 +529,7 @@ STACKED = Config(
 FORCED = Config(items=3, actions=("force", "commit"), action_every_ms=60_000)
 
 BUGS = (
-    Bug("the train forgets tokens and leases", ("I-1", "I-14"), ((landing, "_members_refusal", _nothing),)),
+    Bug("the train forgets tokens and leases", ("I-1", "I-14", "crash"), ((landing, "_members_refusal", _nothing),)),
     Bug(
         "no overlap check",
         ("I-1",),
@@ -633,7 +633,12 @@ BUGS = (
     Bug("the leases of others do not count", ("I-1",), ((admission, "stands", _never_stands),), 600),
     Bug("a lease is renewed for anybody, at any time", ("I-1",), ((leases, "decide_renew", _anybody_renews),), 4_000),
     Bug("leases without a run end too soon", ("I-21", "crash"), ((leases, "expired", _expired_at_once),)),
-    Bug("a person forces two into one scope", ("I-1", "I-13", "I-14"), ((decide, "_barrier", _force_anything),), 600),
+    Bug(
+        "a person forces two into one scope",
+        ("I-1", "I-13", "I-14", "I-16"),
+        ((decide, "_barrier", _force_anything),),
+        600,
+    ),
     Bug("kinds and lanes have no caps", ("I-16",), _both("own_cap_refusal", _nothing), 600),
     Bug("what is reserved is not looked up", ("I-15",), _both("reservation", _reserve_nothing), 200, POOR),
     Bug("only the item pays", ("I-15",), ((state.State, "charge", _charge_item_only),), 2_000),

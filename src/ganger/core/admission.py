@@ -89,15 +89,16 @@ def item_refusal(state: State, item: Item, now_ms: int) -> Refusal | None:
         return Refusal(RefusalCode.wrong_state, f"item {name} is being worked on by {item.run}", holder=item.run)
     if item.withdrawn:
         return Refusal(RefusalCode.wrong_state, f"item {name} is in its plan no longer")
+    unmet = state.unmet(item.spec)
+    if unmet:
+        # Nobody may force that, so it must not stand behind what can be forced.
+        reason = f"item {name} waits for {', '.join(unmet)}"
+        return Refusal(RefusalCode.not_ready, reason, holder=unmet[0])
     if item.stopped:
         return Refusal(RefusalCode.held, f"item {name} was stopped: {item.stopped}", f"ganger retry {name}")
     if item.given_up:
         tries = f"{item.failures} attempt{'s' if item.failures != 1 else ''}"
         return Refusal(RefusalCode.exhausted, f"item {name} failed {tries}: {item.last_reason}", f"ganger retry {name}")
-    unmet = state.unmet(item.spec)
-    if unmet:
-        reason = f"item {name} waits for {', '.join(unmet)}"
-        return Refusal(RefusalCode.not_ready, reason, holder=unmet[0])
     return foundation_refusal(state, item) or _plan_refusal(state, item) or _hold_refusal(item, now_ms)
 
 

@@ -72,9 +72,10 @@ class CallLog:
             if not self._over:
                 time.sleep(EVERY_S)
             self._wake.clear()
-            self._hand_in()
+            self.hand_in()
 
-    def _hand_in(self) -> None:
+    def hand_in(self) -> None:
+        """Hand in what waits now: of a run that has ended nothing is taken any more."""
         with self._lock:
             waiting, self._waiting, self._count = self._waiting, {}, 0
         for (run, token), uses in waiting.items():

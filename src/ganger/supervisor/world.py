@@ -223,8 +223,14 @@ class RealWorld:
         else:
             self._sweep(run)
 
+    def _note_calls(self) -> None:
+        """Have on record what tools were used, before runs end."""
+        if self._hooked is not None:
+            self._hooked.calls.hand_in()
+
     def collect(self, run: Run, spec: ItemSpec) -> Evidence:
         """Fetch the candidate, look at it, check it; it stays reachable as a checkpoint, whatever later turns make."""
+        self._note_calls()
         found = evidence.collect(
             self._checker,
             self._hub,
@@ -257,11 +263,13 @@ class RealWorld:
 
     def land(self, old: Commit, new: Commit, tree: Commit) -> LandSeen:
         """Move the user's target branch by compare-and-swap."""
+        self._note_calls()
         result = landing.land(self._repository, self._hub, self._policy.target, old, new, tree)
         return LandSeen(result.state.value, result.tip, result.detail)
 
     def keep(self, run: Run) -> tuple[str, ...]:
         """Salvage what the worker left; whatever still lives of it is stopped first."""
+        self._note_calls()
         self._sweep(run)
         place = self._places.workspace(run.id)
         if self._provisioner.is_shared(run.id):
