@@ -85,6 +85,17 @@ def test_down_leaves_the_workers_and_up_finds_them(slow: Fleet) -> None:
     slow.assert_sound()
 
 
+def test_nothing_of_a_supervisor_is_left_when_down_says_so(slow: Fleet) -> None:
+    slowly = slow.root / "slowly"
+    slowly.mkdir()
+    (slowly / "sitecustomize.py").write_text(
+        "import atexit, sys, time\nif sys.orig_argv[-1] == '--foreground':\n    atexit.register(time.sleep, 1)\n"
+    )
+    assert slow.ganger("up", "--trust", env={"PYTHONPATH": str(slowly)}).code == 0
+    assert slow.ganger("down").code == 0
+    assert not slow.processes()
+
+
 def test_down_now_stops_the_workers_and_keeps_their_work(fleet: Fleet) -> None:
     fleet.begin()
     fleet.shell_agent("default", f"echo half >> src/$item.txt; {NOTE}sleep 1000")

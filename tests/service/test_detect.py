@@ -10,7 +10,8 @@ import pytest
 
 from ganger.core.model import Lane
 from ganger.service.config import load
-from ganger.service.detect import Detected, detect, render_toml
+from ganger.service.detect import AGENTS, Detected, detect, render_toml
+from ganger.service.wiring import load_agents
 
 UNITTEST = "import unittest\n\n\nclass T(unittest.TestCase):\n    def test_it(self):\n        pass\n"
 PYTEST = "def test_it():\n    assert True\n"
@@ -96,8 +97,9 @@ def test_the_file_that_is_made(tmp_path: Path, programs: str) -> None:
         '\n[verify]\nrung = "checked"  # what an item must reach before it may land\n# protected = ["scripts/ci/**"]\n'
         '\n[landing]\nmode = "auto"  # auto | ask: each landing waits for you\n'
         "\n# Agents found on PATH: claude, aider.\n"
-        "\n# An agent is any program that reads its brief from standard input and works in its current directory.\n"
-        '# [agents.claude]\n# driver = "command"\n# run = "claude -p"\n'
+        '# [agents.claude]\n# driver = "claude"\n# key_env = "ANTHROPIC_API_KEY"\n# price = "reported"\n'
+        "\n# Any program that reads its brief from standard input and works in its current directory is an agent too.\n"
+        '# [agents.fixer]\n# driver = "command"\n# run = "ruff check --fix ."\n'
     )
     (tmp_path / "ganger.toml").write_text(text)
     config = load(tmp_path, None, {}, {})
@@ -114,6 +116,24 @@ def test_what_is_commented_out_loads_too(tmp_path: Path, found: Detected) -> Non
     assert config.agents
     assert config.checks
     assert config.workers_max == 4
+
+
+def test_what_is_proposed_for_an_agent_is_what_its_driver_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = [name for name, settings in AGENTS.items() if settings]
+    for name in (*known, "ruff"):
+        (tmp_path / name).symlink_to("/bin/true")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    for line in (line for settings in AGENTS.values() for line in settings if line.startswith("key_env")):
+        monkeypatch.setenv(line.split('"')[1], "k")
+    text = render_toml(Detected({}, tuple(AGENTS), ()), "main")
+    lines = [line.removeprefix("# ") if line.startswith("# [") or " = " in line else line for line in text.split("\n")]
+    (tmp_path / "ganger.toml").write_text("\n".join(lines).replace("…", "true"))
+    config = load(tmp_path, None, {}, {})
+    assert sorted(config.agents) == sorted([*known, "fixer"])
+    assert {name: agent.driver for name, agent in config.agents.items() if name in known} == {one: one for one in known}
+    assert load_agents(config)
 
 
 def test_branches_that_toml_cannot_hold(tmp_path: Path) -> None:

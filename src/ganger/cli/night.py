@@ -216,7 +216,7 @@ def _check_agents(parts: wiring.Parts, plan: Plan) -> None:
     if missing:
         raise UsageError(
             f"{parts.config.repo_top / 'ganger.toml'} has no agent {', '.join(missing)}, which {plan.path} asks for",
-            'add a table [agents.NAME] with driver = "command" and run = "…"',
+            "add a table [agents.NAME] with its driver (claude, codex, command, …): docs/guides/use-agents.md",
         )
 
 
@@ -467,7 +467,8 @@ def up(app: App, plan_files: tuple[Path, ...], trusted: bool, foreground: bool, 
         _check_agents(parts, plan)
     _agree(parts, plans, trusted)
     if foreground:
-        with wiring.supervising(parts.state_dir, "up"), _fleet(parts) as fleet:
+        wiring.hold(parts.state_dir, "up")
+        with _fleet(parts) as fleet:
             supervise(parts, fleet, Intent(), shown=False, stays=True, alone=app.alone)
         return YES
     supervised = wiring.is_supervised(parts.state_dir)

@@ -69,7 +69,7 @@ def init(app: App, dry_run: bool, target: str, as_json: bool) -> int:
         "checks: "
         + (", ".join(f"{name} ({run})" for name, run in found.checks.items()) or "none found: add [checks.NAME]")
     )
-    say("agents on PATH: " + (", ".join(found.agents) or 'none found: add [agents.NAME] with driver = "command"'))
+    say("agents on PATH: " + (", ".join(found.agents) or "none found: ganger agents list says which are known"))
     say("next: write a plan (docs/tutorial.md), ganger plan lint PLAN, ganger run PLAN")
     return YES
 
@@ -176,7 +176,7 @@ def _agents(parts: wiring.Parts) -> Finding:
     if broken:
         return Finding("agents", "; ".join(broken), "ganger agents list says which programs work here")
     told = [f"{name} ({tried[name].said})" if name in tried else name for name in agents]
-    remedy = "" if agents else 'add [agents.NAME] with driver = "command" and run = "…"'
+    remedy = "" if agents else "add [agents.NAME] with its driver: docs/guides/use-agents.md, ganger agents list"
     return Finding("agents", ", ".join(told) or "none", remedy)
 
 

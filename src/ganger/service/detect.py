@@ -26,19 +26,19 @@ ENTRIES_MAX = 20_000
 DEPTH_MAX = 5
 LANES_MAX = 20
 
-AGENTS: Mapping[str, str] = {
-    "claude": "claude -p",
-    "codex": "codex exec -",
-    "gemini": "",
-    "opencode": "",
-    "pi": "",
-    "qwen": "",
-    "copilot": "",
-    "openhands": "",
-    "mini": "",
-    "aider": "",
+AGENTS: Mapping[str, tuple[str, ...]] = {
+    "claude": ('key_env = "ANTHROPIC_API_KEY"', 'price = "reported"'),
+    "codex": ('key_env = "OPENAI_API_KEY"',),
+    "gemini": ('key_env = "GEMINI_API_KEY"',),
+    "opencode": ('model = "anthropic/claude-sonnet-4-5"', 'key_env = "ANTHROPIC_API_KEY"'),
+    "pi": ('model = "anthropic/claude-sonnet-4-5"', 'key_env = "ANTHROPIC_API_KEY"'),
+    "qwen": ('key_env = "OPENAI_API_KEY"',),
+    "copilot": ('key_env = "COPILOT_GITHUB_TOKEN"',),
+    "openhands": (),
+    "mini": (),
+    "aider": (),
 }
-"""Agent programs, with the command that reads a brief from its standard input where there is one."""
+"""Agent programs, with the settings that the driver of the same name needs; none where there is no such driver."""
 
 _SKIPPED = frozenset(
     {"node_modules", "vendor", "target", "build", "dist", "out", "venv", "env", "site-packages", "__pycache__"}
@@ -214,10 +214,11 @@ def _rendered_checks(detected: Detected) -> Iterator[str]:
 def _rendered_agents(detected: Detected) -> Iterator[str]:
     if detected.agents:
         yield f"\n# Agents found on PATH: {', '.join(detected.agents)}."
-    yield "\n# An agent is any program that reads its brief from standard input and works in its current directory."
-    suggested = [(name, AGENTS[name]) for name in detected.agents if AGENTS.get(name)]
-    for name, run in suggested or [("fixer", "ruff check --fix .")]:
-        yield f'# [agents.{name}]\n# driver = "command"\n# run = {_quoted(run)}'
+    for name in detected.agents:
+        if AGENTS.get(name):
+            yield "\n".join((f'# [agents.{name}]\n# driver = "{name}"', *(f"# {line}" for line in AGENTS[name])))
+    yield "\n# Any program that reads its brief from standard input and works in its current directory is an agent too."
+    yield '# [agents.fixer]\n# driver = "command"\n# run = "ruff check --fix ."'
 
 
 def _quoted(text: str) -> str:

@@ -237,6 +237,16 @@ def is_test_file(parts: Parts, path: str) -> bool:
 @contextlib.contextmanager
 def supervising(state_dir: Path, what: str) -> Iterator[None]:
     """Hold the fleet as its only supervisor; SupervisedElsewhere says who does."""
+    handle = hold(state_dir, what)
+    try:
+        yield
+    finally:
+        os.close(handle)
+
+
+def hold(state_dir: Path, what: str) -> int:
+    """Hold the fleet as its only supervisor for as long as the returned descriptor is open: left open, to the very end
+    of this process, so that whoever finds the fleet free finds nothing of it still running."""
     try:
         handle = os.open(state_dir / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
@@ -248,9 +258,10 @@ def supervising(state_dir: Path, what: str) -> Iterator[None]:
         about = {"pid": os.getpid(), "host": socket.gethostname(), "what": what, "since_ms": int(time.time() * 1000)}
         os.ftruncate(handle, 0)
         os.pwrite(handle, json.dumps(about).encode(), 0)
-        yield
-    finally:
+    except BaseException:
         os.close(handle)
+        raise
+    return handle
 
 
 def _gets(handle: int) -> bool:

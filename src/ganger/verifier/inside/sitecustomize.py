@@ -281,8 +281,10 @@ def _pytest_deceived(session: Any) -> str:
 
 def _hooks_of(config: Any) -> list[str]:
     found = []
+    # Until pytest 9.0, some of `config.hook` are plain functions that stand before the real ones.
+    hooks = config.pluginmanager.hook
     for name in _HOOKS:
-        caller = getattr(config.hook, name, None)
+        caller = getattr(hooks, name, None)
         for implementation in caller.get_hookimpls() if caller is not None else ():
             function = implementation.function
             found.append(f"{name} of {function.__module__}.{function.__qualname__}")
