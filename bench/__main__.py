@@ -7,7 +7,7 @@ import sys
 
 ALL = (
     *("patterns", "packing", "admission", "tick", "simulator", "questions"),
-    *("leases", "journal", "verify", "jail", "gate", "hook", "night", "train", "forecast"),
+    *("leases", "journal", "verify", "jail", "gate", "hook", "done", "night", "train", "forecast"),
 )
 
 

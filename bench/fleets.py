@@ -35,34 +35,40 @@ def spec(number: int, lanes: int = 0) -> ItemSpec:
     )
 
 
-def build(state_dir: Path, events: int, lanes: int = 0) -> Store:
-    """Make a fleet with `events` entries: 10,000 items (with `lanes`, each in one of so many), 50 live runs, notes."""
+def build(state_dir: Path, events: int, lanes: int = 0, live: int = LIVE) -> Store:
+    """Make a fleet with `events` entries: 10,000 items (with `lanes`, each in one of so many), `live` runs, notes.
+
+    Every fourth item has a run, or every one where there are that many.
+    """
     state_dir.mkdir(parents=True)
-    policy = Policy(workers_max=LIVE, lanes=tuple(lane(number) for number in range(lanes)))
+    step = min(4, ITEMS // live)
+    policy = Policy(workers_max=live, lanes=tuple(lane(number) for number in range(lanes)))
     keep_policy(state_dir, policy)
     store = Store(state_dir / "journal.db")
     facts: list[ev.Event] = [ev.PlanAdded(PlanId("big"), "Big", "big.toml", "0")]
     facts += [ev.ItemAdded(spec(number, lanes), "Do it well.") for number in range(ITEMS)]
-    for number in range(LIVE):
+    for number in range(live):
         facts.append(
             ev.RunGranted(
-                run=RunId(f"item-{number * 4}.1"),
-                item=ItemId(f"item-{number * 4}"),
+                run=RunId(f"item-{number * step}.1"),
+                item=ItemId(f"item-{number * step}"),
                 attempt=1,
                 base=BASE,
-                scope=spec(number * 4, lanes).scope,
-                lane=spec(number * 4, lanes).lane,
+                scope=spec(number * step, lanes).scope,
+                lane=spec(number * step, lanes).lane,
                 mode=LeaseMode.exclusive,
                 expires_ms=1 << 60,
                 agent="default",
             )
         )
-        facts.append(ev.WorkerStarted(RunId(f"item-{number * 4}.1"), 1, WorkerId(1 << 22, 1, "gone")))
+        facts.append(ev.WorkerStarted(RunId(f"item-{number * step}.1"), 1, WorkerId(1 << 22, 1, "gone")))
     _append(store, facts[:events])
     written = len(facts)
     while written < events:
         size = min(BATCH, events - written)
-        notes = [ev.NoteAdded(RunId(f"item-{(written + i) % LIVE * 4}.1"), f"note {written + i}") for i in range(size)]
+        notes = [
+            ev.NoteAdded(RunId(f"item-{(written + i) % live * step}.1"), f"note {written + i}") for i in range(size)
+        ]
         _append(store, notes)
         written += size
     return store

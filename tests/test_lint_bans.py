@@ -31,6 +31,7 @@ REMOVES = {
     "service/place.py": "its own file before it is complete",
     "report/html.py": "its own page before it is complete",
     "cli/agents_install.py": "the settings of an agent that hold nothing but what it put there itself",
+    "cli/skills.py": "folders that are empty once its own files are taken away",
     "cli/start.py": "the file that `init` wrote a moment before and that does not load",
     "testing/scripted_agent.py": "it is an agent itself",
     "worker_api/gate_server.py": "its own sockets",

@@ -11,6 +11,7 @@
     │   └── JournalCorrupt    what was read is not what was written
     ├── LauncherGone          what starts programs for the supervisor has ended; it must end too
     └── WorldFailed           an effect could not be carried out; the next tick tries again
+        └── LaunchRefused     what a worker would be sent is not whole or not on record; its run ends
 
 An expected "no" is not here: a refusal is a value, `core.model.Refusal`.
 """
@@ -95,3 +96,7 @@ class LauncherGone(GangerError):
 
 class WorldFailed(GangerError):
     """An effect could not be carried out; nothing was recorded and the next tick tries again."""
+
+
+class LaunchRefused(WorldFailed):
+    """What a worker would be sent is not whole, or not on record: trying again would send the same."""

@@ -108,7 +108,7 @@ def test_now_means_now_and_force_is_by_name(fleet: Fleet) -> None:
 def test_a_schedule_reads_its_plan_and_has_it_worked_on(fleet: Fleet) -> None:
     plan = begin(fleet, items="a")
     assert fleet.ganger("up", "--trust").code == 0
-    soon = (datetime.now() + timedelta(seconds=4)).isoformat()
+    soon = (datetime.now() + timedelta(seconds=8)).isoformat()
     assert fleet.ganger("schedule", "set", "soon", plan, "--once-at", soon, "--trust").code == 0
     fleet.wait(lambda: fleet.statuses() == {"a": "landed"})
     assert fleet.ganger("schedule", "list").code == 1

@@ -106,3 +106,10 @@ def test_every_command_says_its_exit_status(words: tuple[str, ...]) -> None:
     told = help_of(words[0]) if words[0] in HOT else command.help or ""
     simple = words in (("version",), ("exit-codes",), ("config", "explain"), ("journal", "tail"), ("journal", "export"))
     assert "Exit status: 0" in told or isinstance(command, click.Group) or simple
+
+
+def test_what_is_missing_is_said_on_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["agents", "install"]) == 2
+    said, _, hint = capsys.readouterr().err.partition("\n")
+    assert said.startswith("ganger: Missing argument '{claude|codex|") and said.endswith("opencode")
+    assert hint == "\nganger agents install --help\n"

@@ -78,9 +78,8 @@ def test_a_quiet_night_is_quiet_about_failed_tries_too(fleet: Fleet, quiet: bool
 def test_a_schedule_that_fired_for_the_last_time_is_shown_as_over(fleet: Fleet) -> None:
     plan = begin(fleet)
     assert fleet.ganger("up", "--trust").code == 0
-    soon = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(time.time() + 3))
+    soon = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(time.time() + 8))
     assert fleet.ganger("schedule", "set", "soon", plan, "--once-at", soon, "--trust").code == 0
-    assert fleet.ganger("schedule", "list").code == 0
     fleet.wait(lambda: fleet.statuses() == {"a": "landed"})
     listed = fleet.ganger("schedule", "list")
     assert (listed.code, listed.err) == (1, "nothing is scheduled\n")

@@ -34,6 +34,7 @@ from ganger.core.model import (
     Weakening,
     When,
     WorkerId,
+    Writes,
 )
 from ganger.core.policy import Policy
 from ganger.core.state import State
@@ -51,7 +52,10 @@ POLICY = Policy(
         Lane("docs", ("docs/**",)),
     ),
     autopick=("docs", "auth"),
-    kinds=(Kind("patcher", workers_max=3),),
+    kinds=(
+        Kind("patcher", workers_max=3, spawn=("scout", "patcher"), spawn_depth=2),
+        Kind("scout", writes=Writes.none),
+    ),
     fleet_budget=Budget(tokens=200 * TOKENS_MAX),
     plan_budgets=(("plan", Budget(tokens=150 * TOKENS_MAX, usd_micros=300_000_000)),),
     run_budget=Budget(tokens=TOKENS_MAX, usd_micros=2_000_000),
@@ -132,7 +136,8 @@ def evidence_of(story: Story, rng: Random) -> cmd.Command:
     waiting = [run for run in story.state.runs.values() if run.report and not run.has_worker and not run.evidence]
     run = rng.choice(waiting) if waiting else live(story, rng)
     state = rng.choices((CheckState.passed, CheckState.failed, CheckState.crashed), (6, 2, 1))[0]
-    changed = (run.lease.scope[0].replace("**", "z"),) if run.lease is not NO_LEASE else ("src/z",)
+    scope = run.lease.scope if run.lease is not NO_LEASE else ()
+    changed = (scope[0].replace("**", "z"),) if scope else ("src/z",)
     weakened = (WEAKENED,) if rng.random() < 0.15 else ()
     seen = evidence(checks=(result(state),), changed=changed, weakened=weakened)
     return cmd.RecordEvidence(run.id, token(run, rng), run.turn, seen)
@@ -186,6 +191,20 @@ def a_message(story: Story, rng: Random) -> cmd.Command:
         return cmd.TellRun(run.id, "do", rng.choice((When.steer, When.after_turn, When.next_turn)), "olga")
     at_work = rng.random() < 0.5
     return cmd.GiveMessages(run.id, token(run, rng), run.turn + (not at_work), at_work)
+
+
+def a_fact(story: Story, rng: Random) -> cmd.Command:
+    """Something that is said to all, put on record, or struck out."""
+    run = live(story, rng)
+    known = sorted(story.state.known)
+    if known and rng.random() < 0.3:
+        return cmd.RetractFact(rng.choice(known), "olga", "it was so")
+    about = rng.choice(((), ("src/**",), ("docs/y",)))
+    if rng.random() < 0.4:
+        return cmd.AddNote(run.id, token(run, rng), "slow", fact=True, about=about)
+    if rng.random() < 0.5:
+        return cmd.Broadcast(tuple(story.state.runs), rng.choice(("up", "down")), "olga")
+    return cmd.AddFact("known", "olga", about)
 
 
 def an_end(story: Story, rng: Random) -> cmd.Command:
@@ -245,6 +264,19 @@ def by_run(make: Callable[[Run, Token, Random], cmd.Command]) -> Maker:
     return maker
 
 
+def a_child(run: Run, token: Token, rng: Random) -> cmd.Command:
+    kind = rng.choice(("scout", "patcher", "fixer"))
+    scope = (rng.choice(("src/x/**", "docs/y", "lib/a/b")),) if kind != "scout" else ()
+    return cmd.SpawnChild(run.id, token, kind, rng.choice("xyz"), "Do it.", scope, rng.choice(("", "other")))
+
+
+def a_park(story: Story, rng: Random) -> cmd.Command:
+    """Most often of a run that has had children."""
+    spawners = [run for run in story.state.runs.values() if run.children]
+    run = rng.choice(spawners) if spawners and rng.random() < 0.9 else live(story, rng)
+    return cmd.ParkRun(run.id, token(run, rng))
+
+
 MAKERS: tuple[tuple[int, Maker], ...] = (
     (2, a_plan),
     (26, a_grant),
@@ -260,6 +292,7 @@ MAKERS: tuple[tuple[int, Maker], ...] = (
     (10, some_usage),
     (10, an_end),
     (6, a_message),
+    (3, a_fact),
     (3, a_lease),
     (5, a_question),
     (6, an_answer),
@@ -268,10 +301,13 @@ MAKERS: tuple[tuple[int, Maker], ...] = (
     (1, by_run(lambda run, token, rng: cmd.ReportFail(run.id, token, "too hard"))),
     (4, by_run(lambda run, token, rng: cmd.RepeatTurn(run.id, token, run.turn, Again.hang, "it is silent"))),
     (1, by_run(lambda run, token, rng: cmd.StopRun(run.id, rng.choice((EndKind.stopped, EndKind.timed_out)), "no"))),
+    (2, by_run(lambda run, token, rng: cmd.RecordSilence(run.id, token, run.turn, rng.randrange(3), 1))),
     (2, by_run(lambda run, token, rng: cmd.FlagRun(run.id, token, rng.choice(list(Liveness)), "why"))),
     (3, by_run(lambda run, token, rng: cmd.RenewLeases(((run.id, NOW_MS + rng.randrange(10**6)),)))),
     (3, by_run(lambda run, token, rng: cmd.RenewPermit(run.id, token, rng.choice((BASE, TIP))))),
     (5, by_run(lambda run, token, rng: cmd.FileFollowUp(run.id, token, rng.choice("xyz"), "Do it.", ("lib/**",)))),
+    (12, by_run(a_child)),
+    (12, a_park),
     (3, lambda story, rng: cmd.RenewLease(*held(story, rng), rng.choice((5_000, 50_000)))),
     (3, lambda story, rng: cmd.ReleaseLease(*held(story, rng), rng.choice(("", "olga")))),
     (2, lambda story, rng: cmd.SweepLeases()),

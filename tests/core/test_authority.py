@@ -16,10 +16,11 @@ from ganger.testing.builders import BASE, Story, spec
 RUN = RunId("login.1")
 KNOWN: dict[str, Any] = {"run": RUN, "token": 1, "turn": 1}
 COMMANDS = {kind.__name__: kind for kind in get_args(cmd.Command)}
-OF_WORKERS = {"ReportDone", "ReportFail", "AskQuestion", "AddNote", "SetTodos", "FileFollowUp"}
+OF_WORKERS = {"ReportDone", "ReportFail", "AskQuestion", "AddNote", "SetTodos", "FileFollowUp", "SpawnChild", "ParkRun"}
 OF_PERSONS = {
     *("AnswerQuestion", "RetryItem", "RewindRun", "ControlPlan", "SetSchedule", "DropSchedule"),
     *("CloseBreaker", "RecordPruning", "UndoLanding", "WaiveCi", "TellRun"),
+    *("Broadcast", "AddFact", "RetractFact"),
 }
 
 

@@ -11,12 +11,13 @@ from ganger.core import commands as cmd
 from ganger.core import events as ev
 from ganger.core.ids import Commit, ItemId, QuestionId, RunId
 from ganger.core.landing import judged, next_trials, queue
-from ganger.core.loop import waits_for_person
+from ganger.core.lifecycle import item_status
+from ganger.core.loop import Intent, stop_reason, waits_for_person
 from ganger.core.model import CheckState, EndKind, Evidence, QuestionKind
 from ganger.core.policy import Policy
 from ganger.core.state import State
 from ganger.core.train import Trial
-from ganger.testing.builders import BASE, CANDIDATE, NOW_MS, TIP, TREE, Story, result, spec
+from ganger.testing.builders import BASE, CANDIDATE, NOW_MS, TIP, TREE, Story, add_plan, result, spec
 
 A, B, C = (spec(name, scope=(f"{name}/**",), checks=()) for name in "abc")
 OTHER = Commit("9" * 40)
@@ -245,6 +246,47 @@ def test_nothing_merges() -> None:
     story = story_of("a")
     train = story.train("a", runs=(), passed=False, conflicts=((RunId("a.1"), ("x",)),))
     assert kinds(story.do(train)) == ["TrainTested", "StopRequested"]
+
+
+def lineless(story: Story, **fields: Any) -> tuple[ev.Event, ...]:
+    """`a` conflicts with the target, in a file in which no lines can be marked."""
+    conflicts, no_lines = ((RunId("a.1"), ("x", "y.png")),), ((RunId("a.1"), ("y.png",)),)
+    return story.do(story.train("a", runs=(), passed=False, conflicts=conflicts, no_lines=no_lines, **fields))
+
+
+def test_where_no_lines_can_be_marked_a_person_says_what_counts_before_it_is_worked_on_again() -> None:
+    story = story_of("a")
+    story.policy = Policy(combine="prepared")
+    *_, stopped, asked = lineless(story)
+    assert isinstance(stopped, ev.StopRequested) and isinstance(asked, ev.QuestionAsked)
+    question = asked.question
+    assert (question.kind, question.item, question.run, question.id) == ("no_lines", "a", "", "q1")
+    assert question.text == (
+        "a.1 changed y.png, and so did what landed first; no lines can be marked there. What counts?"
+    )
+    assert question.options == ("bring both together", "keep the target's", "keep that of a.1")
+    story.do(cmd.RecordEnd(RunId("a.1"), story.token("a"), EndKind.superseded, "does not merge"))
+    assert item_status(story.state, story.state.items[ItemId("a")], story.now_ms) == "held"
+    grant = cmd.GrantRun(ItemId("a"), BASE)
+    for one in (grant, replace(grant, force="olga")):
+        assert story.why_not(one) == ("not_ready", "item a waits for the answer to q1")
+    assert stop_reason(story.state, story.now_ms, story.policy, Intent(only=frozenset({ItemId("a")}))) == "blocked"
+    story.do(cmd.AnswerQuestion(QuestionId("q1"), "the logo of the target, with our colours", "olga"))
+    assert not story.state.items[ItemId("a")].question
+    story.do(grant)
+
+
+def test_without_a_combine_step_nobody_is_asked_about_lines() -> None:
+    assert kinds(lineless(story_of("a"))) == ["TrainTested", "StopRequested"]
+
+
+def test_an_item_that_its_plan_has_no_longer_is_asked_about_no_more() -> None:
+    story = story_of("a", "b")
+    story.policy = Policy(combine="prepared")
+    lineless(story)
+    events = story.do(add_plan(B, C, digest="2"))
+    assert kinds(events)[-2:] == ["ItemWithdrawn", "QuestionWithdrawn"]
+    assert not story.state.questions and not story.state.items[ItemId("a")].question
 
 
 def expire(story: Story) -> None:

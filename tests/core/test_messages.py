@@ -17,7 +17,9 @@ from ganger.core.loop import Intent
 from ganger.core.messages import QUEUED_MAX, moved_text
 from ganger.core.model import PLANNER, Again, CheckState, EndKind, LeaseMode, When
 from ganger.core.reconcile import reconcile
-from ganger.testing.builders import BASE, CANDIDATE, Story, evidence, result, spec
+from ganger.testing.builders import BASE, CANDIDATE, TREE, Story, evidence, result, spec
+
+UNDONE = Commit("7" * 40)
 
 RUN = RunId("login.1")
 
@@ -254,6 +256,58 @@ def give_other(story: Story, turn: int) -> tuple[ev.Event, ...]:
 def test_who_is_told(scope: tuple[str, ...], began: bool, own: tuple[str, ...], told: int) -> None:
     events, _ = moved(scope, began=began, own=own)
     assert sum(isinstance(event, ev.MessageSent) for event in events) == told
+
+
+# What is undone under a run
+
+BACK = Commit("8" * 40)
+
+
+def undone(scope: tuple[str, ...], *, back: bool = False) -> list[ev.Event]:
+    """Land and undo `login`, and bring it back if so, while `other` is live; returns what happened at the last."""
+    shared: dict[str, Any] = {"scope": ("src/**",), "mode": LeaseMode.shared}
+    story = Story(spec("login", **shared), spec("other", **{**shared, "scope": scope}))
+    story.landing("login")
+    assert story.state.landing is not None
+    tip = story.state.landing.new
+    story.do(cmd.RecordLanding(tip, "landed", tip))
+    story.started("other")
+    item = story.state.items[spec("login").id]
+    story.do(cmd.UndoLanding("olga", item.spec.id))
+    events = take_back(story, item.merge, tip, UNDONE)
+    if not back:
+        return events
+    story.do(cmd.UndoLanding("olga", commit=UNDONE))
+    return take_back(story, UNDONE, UNDONE, BACK)
+
+
+def take_back(story: Story, commit: Commit, old: Commit, new: Commit) -> list[ev.Event]:
+    story.do(cmd.RecordUndo(commit, old, new, TREE, passed=True, changed=("src/a.py", "docs/x")))
+    return list(story.do(cmd.RecordLanding(new, "landed", new)))
+
+
+def test_what_is_undone_is_told_as_what_lands() -> None:
+    (note,) = [event for event in undone(("src/**",)) if isinstance(event, ev.MessageSent)]
+    assert note == ev.MessageSent(
+        RunId("other.1"),
+        f"login was undone as {UNDONE[:12]}, after you began, and that changed src/a.py. "
+        "The target holds its change no longer: do not build on it, and do not bring it back.",
+        When.notice,
+        landing=UNDONE,
+    )
+
+
+def test_what_is_back_again_is_told_as_well() -> None:
+    (note,) = [event for event in undone(("docs/*", "src/a.py"), back=True) if isinstance(event, ev.MessageSent)]
+    assert note.landing == BACK and note.text == (
+        f"login was undone and is back again as {BACK[:12]}, after you began, and that changed src/a.py, docs/x. "
+        "Your commits will be merged with that: do not undo or repeat it."
+    )
+
+
+@pytest.mark.parametrize("scope", [("lib/**",), ("src/b.py",)])
+def test_whom_an_undoing_does_not_concern_is_told_nothing(scope: tuple[str, ...]) -> None:
+    assert not [event for event in undone(scope) if isinstance(event, ev.MessageSent)]
 
 
 def test_many_files_are_named_in_part() -> None:

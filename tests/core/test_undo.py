@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from ganger.core import commands as cmd
 from ganger.core import events as ev
@@ -14,7 +15,7 @@ from ganger.core.effects import Land, Observed, TestTrain, TestUndo
 from ganger.core.ids import Commit, ItemId, QuestionId
 from ganger.core.lifecycle import item_status
 from ganger.core.loop import Intent
-from ganger.core.model import Check, CheckState, Refusal
+from ganger.core.model import Check, CheckState, CiState, Refusal
 from ganger.core.reconcile import reconcile
 from ganger.core.undo import required
 from ganger.testing.builders import BASE, NOW_MS, TIP, TREE, Story, evidence, result, spec
@@ -150,6 +151,20 @@ def test_undoing_the_undo_brings_it_back_and_that_can_be_undone_too() -> None:
     assert (item.landed, item.merge, item.undone, status(story)) == (BACK, BACK, None, "landed")
     (again,) = ask(story)
     assert isinstance(again, ev.UndoRequested) and again.commit == BACK
+
+
+@pytest.mark.parametrize(("dependents", "after"), [("landed", "ready"), ("closed", "waiting")])
+def test_what_is_brought_back_is_closed_by_ci_like_what_lands(dependents: str, after: str) -> None:
+    story = landed("login", specs=(LOGIN, spec("menu", scope=("menu/**",), after=(ItemId("login"),))))
+    story.policy = replace(story.policy, ci_required=True, ci_dependents=dependents)
+    undone(story)
+    assert not story.state.awaited
+    story.do(cmd.UndoLanding("olga", commit=UNDONE[:8]))
+    story.do(did(story, UNDONE, BACK))
+    story.do(cmd.RecordLanding(BACK, "landed", BACK))
+    assert (status(story), status(story, "menu")) == ("awaiting_ci", after)
+    story.do(cmd.RecordCi(BACK, CiState.green, "", "the forge"))
+    assert (status(story), status(story, "menu")) == ("landed", "ready")
 
 
 def test_what_depends_on_it_waits_again() -> None:

@@ -114,6 +114,8 @@ def test_a_turn_that_went_well(agent: str, tokens: int, tools: list[str]) -> Non
     found = events(agent, "basic")
     assert [event.name for event in found if isinstance(event, ToolCall)] == tools
     assert [event.ok for event in found if isinstance(event, ToolResult)] == [True] * 4
+    guarded = [event.guarded for event in found if isinstance(event, ToolResult)]
+    assert guarded == [agent not in ("copilot", "gemini")] * 4, "hooks are asked about all of them"
     assert "ALL-DONE: work.txt is committed." in "".join(event.text for event in found if isinstance(event, Message))
     assert [event for event in found if isinstance(event, TurnEnded)] == [TurnEnded(TurnOutcome.completed)]
     assert told(agent, "basic").usage.tokens == tokens

@@ -25,7 +25,9 @@ from ganger.drivers.port import (
     Usage,
     WaitingForPermission,
     digest_of,
+    driver_names,
     load_driver,
+    must_speak,
 )
 from ganger.drivers.process import ProcessSpec
 from ganger.errors import ConfigError
@@ -205,3 +207,19 @@ def in_other_python(tmp_path, code, *arguments):
         [sys.executable, "-c", code, *arguments], capture_output=True, text=True, env=env, check=False
     )
     return (done.stdout or done.stderr).strip()
+
+
+@pytest.mark.parametrize(("reports", "speaks"), [(None, False), ("exit", False), ("words", True)])
+def test_whether_its_workers_are_to_speak_is_a_setting(reports: str | None, speaks: bool) -> None:
+    settings = {"run": "true", **({"reports": reports} if reports else {})}
+    assert DRIVER.fault(settings) == ""
+    assert must_speak(DRIVER, settings) is speaks
+
+
+def test_other_words_for_that_are_a_fault() -> None:
+    assert DRIVER.fault({"run": "true", "reports": "loudly"}) == '`reports` is "exit" or "words", not \'loudly\''
+
+
+@pytest.mark.parametrize("name", [name for name in driver_names() if name != "command"])
+def test_agent_programs_are_to_speak(name: str) -> None:
+    assert must_speak(load_driver(name), {})

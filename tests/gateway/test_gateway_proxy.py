@@ -19,7 +19,7 @@ from upstream import ENDS, STREAM, Upstream, sse
 
 from ganger.gateway import contact
 from ganger.gateway.account import Charged, Cost, Limit, Limited, Refused, Reserved
-from ganger.gateway.desk import REFUSED_MAX, Desk, Grant, key_for, record
+from ganger.gateway.desk import LENT, REFUSED_MAX, Desk, Grant, key_for, record
 from ganger.gateway.prices import Price
 
 SECRET = "sk-real-canary-5512"
@@ -464,6 +464,18 @@ def test_a_turn_that_is_granted_again_is_known_by_its_new_key(gate):
     assert gate.post(max_tokens=50_000).status_code == 200
     assert json.loads(gate.upstream.seen[1][2])["max_tokens"] < 300
     assert gate.post(headers={"x-api-key": before}).status_code == 401
+
+
+def test_what_a_turns_children_are_given_it_may_not_spend_itself(gate):
+    gate.grant(limit=Limit(None, 20_000), lent=Cost(0, 100))
+    gate.start()
+    (gate.folder / LENT).write_bytes(msgspec.json.encode(Cost(0, 100)))
+    assert gate.post(max_tokens=1_000).status_code == 200
+    assert json.loads(gate.upstream.seen[0][2])["max_tokens"] == 1_000
+    (gate.folder / LENT).write_bytes(msgspec.json.encode(Cost(0, 19_500)))
+    assert gate.post(max_tokens=1_000).status_code != 200, "its children may spend all that is left"
+    (gate.folder / LENT).write_bytes(msgspec.json.encode(Cost(0, 100)))
+    assert gate.post(max_tokens=1_000).status_code == 200, "they have ended, and did not"
 
 
 def test_refusals_do_not_fill_the_disk(gate):

@@ -12,7 +12,7 @@ from gitworld import commit, listing, sh, show, write
 from ganger.core.ids import Commit, RunId
 from ganger.git import combining, seeding, workspace
 from ganger.git.changes import changed_paths
-from ganger.git.combining import Meeting, Prepared, lay_over, prepare, told_of
+from ganger.git.combining import Meeting, Prepared, lay_over, prepare, told_of, without_lines
 from ganger.git.hub import Hub
 from ganger.git.refs import prepared_ref
 from ganger.git.snapshot import snapshot
@@ -153,6 +153,8 @@ def test_what_has_no_lines_is_as_on_the_target_and_named(two: Two) -> None:
         *("moved.txt", "moved-mine.txt", "moved-theirs.txt"),
     }
     assert not found.told.marked and found.told.merged == 1
+    lineless = without_lines(two.hub, EARLIER, two.base, found.told.candidate, two.begin)
+    assert lineless == tuple(one.path for one in found.told.as_target if one.path != "dir.txt/inside")
 
 
 def test_a_renamed_file_is_marked_under_its_new_name_and_a_mode_stays(two: Two) -> None:

@@ -22,7 +22,7 @@ from typing import get_args
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 CORPUS = HERE / "corpus"
-COMMITS = ("1ffc19e", "aa9e883", "cc44c0d", "067aa92", "d18e858", "978d747")
+COMMITS = ("1ffc19e", "aa9e883", "cc44c0d", "067aa92", "d18e858", "978d747", "cc97bf8")
 
 
 def make(commit: str, seed: int) -> None:

@@ -281,8 +281,9 @@ def test_entries_are_found_by_all_they_are_about(book: Book) -> None:
         lambda reader, run: reader.first_seq(5),
         lambda reader, run: reader.commits_like("ccccccc"),
         lambda reader, run: reader.prunings("a.1"),
+        lambda reader, run: reader.facts(),
     ],
-    ids=["entries_about", "is_decided", "run_with_token", "first_seq", "commits_like", "prunings"],
+    ids=["entries_about", "is_decided", "run_with_token", "first_seq", "commits_like", "prunings", "facts"],
 )
 def test_it_is_found_by_index(book: Book, ask: Any) -> None:
     granted(book)
@@ -299,7 +300,7 @@ def test_it_is_found_by_index(book: Book, ask: Any) -> None:
     assert asked
     for sql, bindings in asked:
         steps = [str(row[3]) for row in book.reader.db.execute(f"EXPLAIN QUERY PLAN {sql}", bindings).fetchall()]
-        tables = ("entries", "runs", "mentions", "prunings")
+        tables = ("entries", "runs", "mentions", "prunings", "facts")
         assert not [step for step in steps if step in {f"SCAN {table}" for table in tables}], steps
         assert not [step for step in steps if "entries" in step and "seq>" in step and "subject" not in step], steps
 

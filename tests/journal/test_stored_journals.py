@@ -22,7 +22,7 @@ from ganger.journal.store import Store
 
 CORPUS = Path(__file__).parent / "corpus"
 COMMITS = sorted(path.name.removesuffix(".db.xz") for path in CORPUS.glob("*.db.xz"))
-SCHEMA_1 = [commit for commit in COMMITS if commit not in ("d18e858", "978d747")]
+SCHEMA_1 = [commit for commit in COMMITS if commit not in ("d18e858", "978d747", "cc97bf8")]
 """Those from which something is changed on the way to today; the later steps only raise the number."""
 RULES = PathRules()
 UNDERSTOOD_BETTER = {

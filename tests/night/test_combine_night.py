@@ -102,3 +102,27 @@ commit resolved; ganger done --summary ok
     assert "Co-authored-by" not in fleet.git("log", "-1", "--format=%B", "main")
     assert not fleet.hub_refs("refs/ganger/prepared/")
     fleet.assert_sound()
+
+
+def test_where_no_lines_can_be_marked_a_person_is_asked_and_the_next_worker_told(fleet: Fleet) -> None:
+    fleet.begin({"logo.bin": b"\0begun", "src/own.txt": "own\n"})
+    draw = FIRST.replace('sed -i "s/two/$item/" src/both.txt', 'printf "\\0$item" > logo.bin')
+    fleet.shell_agent("default", draw + 'printf "\\0b on a" > logo.bin; commit drawn; ganger done --summary ok')
+    fleet.configure(more=PREPARED, recovery='backoff = "0s"\nbackoff_max = "0s"\nlinger = "300ms"\n')
+    fleet.item("a", scope=("logo.bin",), more='mode = "shared"')
+    fleet.item("b", scope=("logo.bin", "src/own.txt"), more='mode = "shared"')
+    plan = str(fleet.plan())
+    done = fleet.ganger("run", plan, "--trust")
+    assert done.code == 5, done
+    assert fleet.landed_items() == ["a"]
+    asked = "b.1 changed logo.bin, and so did what landed first; no lines can be marked there. What counts?"
+    assert asked in fleet.ganger("inbox").out
+    answered = fleet.ganger("answer", "q1", "draw b into that of a")
+    assert answered.code == 0, answered
+    again = fleet.ganger("run", plan, "--trust")
+    assert again.code == 0, again
+    told = (fleet.state / "runs/b.2/turn-1/brief.1.md").read_text()
+    assert f"- asked: {asked}\n  answered: draw b into that of a\n" in told
+    assert fleet.landed_items() == ["a", "b"]
+    assert fleet.git("show", "main:logo.bin") == "\0b on a"
+    fleet.assert_sound()

@@ -64,24 +64,25 @@ def test_kinds_that_write_nothing_share_a_checkout_that_the_wall_closes(fleet: F
     assert not (checkouts[0] / "new").exists()
     assert "ganger worker reader" in (checkouts[0] / ".git/config").read_text()
     (fleet.shared / "go").touch()
-    assert ended(night).code == 3
+    assert ended(night).code == 0, "both were asked for no change, and have reported"
+    assert fleet.statuses() == {"a": "finished", "b": "finished"} and fleet.landed_items() == []
     assert list((fleet.state / "shared").iterdir()) == [], "nobody uses it any more"
     assert list((fleet.state / "workspaces").iterdir()) == []
-    assert "nothing was committed" in fleet.ganger("why", "a").out
     said = fleet.ganger("salvage", "show", "a.1")
     assert said.code == 2
     assert "nothing was salvaged of a.1: it only read, in a checkout that it could not write" in said.err
     fleet.assert_sound()
 
 
-def test_without_a_wall_each_has_a_workspace_and_its_changes_are_judged(fleet: Fleet) -> None:
+def test_without_a_wall_each_has_a_workspace_and_its_changes_are_kept_and_land_nowhere(fleet: Fleet) -> None:
     fleet.begin()
     fleet.shell_agent("default", "echo x >> src/$item.txt; commit work; ganger done --summary ok")
     fleet.configure(more=SCOUTS)
     settings = fleet.repo / "ganger.toml"
     settings.write_text(settings.read_text().replace("[jail]\n", '[jail]\nmechanism = "none"\ntier_min = "T0"\n'))
     fleet.item("a", more='budget = { attempts_max = 1 }\nkind = "scout"')
-    assert fleet.ganger("run", str(fleet.plan()), "--trust").code == 3
+    assert fleet.ganger("run", str(fleet.plan()), "--trust").code == 0
     assert not (fleet.state / "shared").exists()
-    assert "a scout may change nothing, but this changes src/a.txt" in fleet.ganger("why", "a").out
+    assert fleet.statuses() == {"a": "finished"} and fleet.landed_items() == []
+    assert fleet.on_main("src/a.txt") == "a\n"
     assert fleet.ganger("salvage", "show", "a.1").code == 0

@@ -87,6 +87,33 @@ def test_a_turn_that_ends_first_is_followed_by_one_that_is_told(fleet: Fleet) ->
     fleet.assert_sound()
 
 
+ASKS = """
+touch "$shared/began.$GANGER_TURN"
+if [ "$GANGER_TURN" = 1 ]; then
+  while [ ! -e "$shared/go" ]; do sleep 0.05; done
+fi
+ganger my-work > "$shared/work.1"
+ganger my-work --json > "$shared/work.2"
+echo worked >> src/a.txt
+commit work
+"""
+
+
+def test_a_worker_that_asks_for_its_work_is_told_once_what_waits(fleet: Fleet) -> None:
+    begin(fleet, ASKS)
+    assert fleet.ganger("tell", "a", "use B, not A").code == 0
+    assert fleet.ganger("tell", "a", "with its next turn", "--next-turn").code == 0
+    (fleet.shared / "go").touch()
+    over(fleet)
+    first, again = (fleet.shared / "work.1").read_text(), json.loads((fleet.shared / "work.2").read_text())
+    assert first.endswith("are checked.\n\nSaid to you just now:\n- from dana: use B, not A\n")
+    assert (again["said"], first.startswith(again["brief"])) == ("", True)
+    rows = messages(fleet)
+    assert [(row["state"], row["turn"], row["at_work"]) for row in rows] == [("read", 1, 1), ("undeliverable", 0, 0)]
+    assert fleet.landed_items() == ["a"]
+    fleet.assert_sound()
+
+
 def test_what_a_run_never_heard_is_shown(fleet: Fleet) -> None:
     begin(fleet, WAITS)
     assert fleet.ganger("tell", "a.1", "one more thing", "--next-turn").code == 0

@@ -65,7 +65,9 @@ def test_it_is_taken_off_the_target_by_a_tested_commit_and_told_everywhere(fleet
 def test_what_was_undone_is_done_again_when_a_person_says_so(fleet: Fleet) -> None:
     plan = night(fleet)
     assert fleet.ganger("undo", "a").code == 0
-    assert fleet.ganger("run", plan).code == 3
+    night_over = fleet.ganger("run", plan)
+    assert night_over.code == 3
+    assert "1 item undone by you: ganger retry ITEM has it done again\n" in night_over.out
     assert fleet.ganger("retry", "a").out == "a is offered again\n"
     done = fleet.ganger("run", plan)
     assert done.code == 0, done

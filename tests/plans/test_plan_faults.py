@@ -93,9 +93,9 @@ ONE_FAULT = [
     ('hold = { untill = "x" }', "p.toml:8: item `a`: `hold` cannot be a table with `untill` "
      "(write { until = 2026-12-01T00:00:00Z })"),
     ('rung = "chekced"', "p.toml:8: item `a`: `rung` cannot be `chekced` (did you mean `checked`?)"),
-    ('rung = "landed"', "p.toml:8: item `a`: `rung` cannot be `landed` (one of `committed`, `in-scope`, `checked`)"),
-    ('rung = "witnessed"', "p.toml:8: item `a`: `rung` `witnessed` is not in force in this version of ganger "
-     "(the highest is `checked`)"),
+    ('rung = "landed"', "p.toml:8: item `a`: `rung` cannot be `landed` (one of `committed`, `in-scope`, `checked`, `witnessed`)"),
+    ('rung = "reviewed"', "p.toml:8: item `a`: `rung` `reviewed` is not in force in this version of ganger "
+     "(the highest is `witnessed`)"),
     ('mode = "exclusiv"', "p.toml:8: item `a`: `mode` cannot be `exclusiv` (did you mean `exclusive`?)"),
     ("budget = 3", 'p.toml:8: item `a`: `budget` must be a table, not `3` (as in { attempts_max = 3, wall_max = "45m" })'),
     ("budget = { attempts_max = 0 }", "p.toml:8: item `a`: budget: `attempts_max` is `0`, must be 1 to 100"),

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from ganger.core.ids import ItemId, PlanId
-from ganger.core.model import Check, Hold, ItemSpec, LeaseMode, Rung
+from ganger.core.model import Check, Hold, ItemSpec, Lane, LeaseMode, Rung
+from ganger.core.verdict import needed_rung
+from ganger.plans.items import ITEM_FIELDS
 from ganger.plans.port import Known, Plan, read_plan
 
 KNOWN = Known(
@@ -184,6 +186,24 @@ def test_defaults_come_from_the_configuration(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("said", "of_all", "witness"),
+    [
+        ("", Rung.checked, False),
+        ("witness = true", Rung.checked, True),
+        ('rung = "witnessed"', Rung.checked, True),
+        ("", Rung.witnessed, True),
+        ('rung = "checked"', Rung.witnessed, False),
+    ],
+)
+def test_who_wants_a_witness(tmp_path: Path, said: str, of_all: Rung, witness: bool) -> None:
+    known = Known(checks={"unit": Check("unit", ("true",))}, rung=of_all, default_agent="x")
+    item = f'[[item]]\nid = "a"\ntitle = "t"\nscope = ["a"]\nchecks = ["unit"]\n{said}\n'
+    spec = read(tmp_path, "p.toml", f'[plan]\nid = "p"\n{item}', known).items[0].spec
+    assert spec.witness is witness
+    assert (needed_rung(spec) is Rung.witnessed) is witness
+
+
+@pytest.mark.parametrize(
     ("run", "name"),
     [
         ("mypy src", "mypy"),
@@ -215,3 +235,52 @@ def test_markdown_values(tmp_path: Path) -> None:
     assert spec.scope == ("{a,b}/*.py", "[xy]*", "c,d/**")
     assert [check.name for check in spec.checks] == ["unit", "lint"]
     assert (spec.after, spec.priority) == ((), -3)
+
+
+SAID = {
+    "acceptance": ('acceptance = "It works."', "acceptance: It works."),
+    "not_in_scope": ('not_in_scope = "the page"', "not_in_scope: the page"),
+    "scope": ('scope = ["a/**", "b"]', "scope: `a/**`, b"),
+    "lane": ('lane = "docs"', "lane: docs"),
+    "large": ("large = true", "large: true"),
+    "after": ('after = ["z"]', "after: z"),
+    "checks": ('checks = ["unit"]', "checks: unit"),
+    "kind": ('kind = "tester"', "kind: tester"),
+    "agent": ('agent = "x"', "agent: x"),
+    "priority": ("priority = -3", "priority: -3"),
+    "hold": ('hold = "draft"', "hold: draft"),
+    "rung": ('rung = "in-scope"', "rung: in-scope"),
+    "mode": ('mode = "shared"', "mode: shared"),
+    "budget": ("budget = { attempts_max = 2 }", "budget: { attempts_max = 2 }"),
+    "target": ('target = "main"', "target: main"),
+    "witness": ("witness = true", "witness: true"),
+    "tests": ('tests = "may_change"', "tests: may_change"),
+    "changes": ('changes = "words"', "changes: words"),
+    "start_on": ('start_on = "accepted"', "start_on: accepted"),
+}
+
+
+@pytest.mark.parametrize("field", ITEM_FIELDS)
+def test_every_field_can_be_said_in_both_formats(tmp_path: Path, field: str) -> None:
+    if field in ("id", "title", "brief"):
+        return
+    known = Known(
+        checks={"unit": Check("unit", ("true",))},
+        agents=frozenset({"x", "y"}),
+        default_agent="y",
+        lanes={"docs": Lane("docs", ("a/**", "b", "q"))},
+        other_items={ItemId("z"): PlanId("other")},
+        target="main",
+    )
+    toml, markdown = SAID[field]
+    needed = {"scope": ('scope = ["q"]', "scope: q"), "checks": ("checks = []", "checks: []")}
+    others = [both for name, both in needed.items() if name != field]
+    head = '[plan]\nid = "p"\n[[item]]\nid = "a"\ntitle = "t"\nbrief = "B."\n'
+    one = read(tmp_path, "p.toml", head + "\n".join([toml, *(both[0] for both in others)]), known)
+    lines = "\n".join(f"- {text}" for text in [markdown, *(both[1] for both in others)])
+    two = read(tmp_path, "p.md", f"---\nid: p\n---\n\n## a: t\n\n{lines}\n\nB.\n", known)
+    bare = head + "\n".join(both[0] for both in needed.values())
+    assert one.items[0].spec == two.items[0].spec and one.items[0].brief == two.items[0].brief
+    if field not in ("large", "target"):
+        plain = read(tmp_path, "bare.toml", bare, known)
+        assert (one.items[0].spec, one.items[0].brief) != (plain.items[0].spec, plain.items[0].brief)

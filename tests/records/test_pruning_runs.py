@@ -16,6 +16,7 @@ from ganger.errors import JournalCorrupt
 from ganger.git.trash import discard_below
 from ganger.journal.queries import Reader
 from ganger.service.kept import DataClass
+from ganger.service.places import Places
 from ganger.service.prune import Pruning, carry_out, prunings
 
 ALL = tuple(DataClass)
@@ -191,3 +192,18 @@ def test_a_home_of_any_depth_is_measured(fleet: KeptFleet) -> None:
         assert due(fleet, (DataClass.output,))[0].size == len("hello\n" + "12345" + "1234567")
     finally:
         discard_below(fleet.state_dir, home)
+
+
+def test_conversations_stay_for_as_long_as_they_could_be_gone_on_with(fleet: KeptFleet) -> None:
+    places = Places(fleet.state_dir)
+    (places.agent("a.1") / "claude").mkdir(parents=True)
+    (places.agent("a.1") / "claude" / "one.jsonl").write_text("{}")
+    places.workspace("a.1").mkdir(parents=True)
+    fleet.failed("a.1")
+    assert DataClass.sessions not in due(fleet)[0].classes, "its workspace is there"
+    places.workspace("a.1").rmdir()
+    assert due(fleet, days=1) == (), "by age"
+    assert prune(fleet, (DataClass.sessions,)) == ["a.1"]
+    assert not places.agent("a.1").exists()
+    assert (fleet.turn_dir("a.1") / "output.log").exists(), "only they went"
+    assert recorded(fleet) == [("a.1", ["sessions"], True)]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ganger.core.model import Budget, Check, Kind, Lane, Rung
+from ganger.core.model import Budget, Check, Kind, Lane, Rung, Writes
 from ganger.core.patterns import PathRules
 from ganger.core.policy import Policy
 from ganger.errors import ConfigError
@@ -21,6 +21,14 @@ from ganger.service.protected import PROTECTED
 from ganger.service.tables import Agent, Driver, Predicate, Scorer
 from ganger.service.trust import digest_of, what_runs
 
+BUILT_IN = (
+    Kind("consultant", writes=Writes.none),
+    Kind("patcher"),
+    Kind("planner", writes=Writes.plans),
+    *(Kind(name, writes=Writes.none) for name in ("reviewer", "scout", "selector")),
+    Kind("tester", writes=Writes.tests),
+)
+
 EVERYTHING = """\
 [fleet]
 target = "trunk"
@@ -28,6 +36,7 @@ workers_max = 3
 allowed_hours = "20:00-07:00, 12:00-13:00"
 lease_ttl = "5m"
 depth_max = 1
+children_max = 3
 require_clean = true
 permit_ttl = "1h"
 
@@ -144,7 +153,7 @@ def test_without_any_file(tmp_path: Path) -> None:
     config = load(tmp_path, None, {}, {})
     policy = config.policy(PathRules(), 60, target="dev")
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
-    assert policy == Policy(target="dev", workers_max=cores or 1, utc_offset_min=60)
+    assert policy == Policy(target="dev", workers_max=cores or 1, utc_offset_min=60, kinds=BUILT_IN)
     assert config.policy(PathRules(), 0).target == "main"
     assert (config.checks, config.agents, config.default_agent) == ({}, {}, "default")
     assert config.protected == PROTECTED
@@ -179,8 +188,10 @@ def test_everything(tmp_path: Path) -> None:
             Lane("release", ("**",), exclusive=True),
         ),
         autopick=("docs", "auth"),
-        kinds=(Kind("scout", 1), Kind("patcher")),
+        kinds=tuple(Kind("scout", 1, Writes.none) if kind.name == "scout" else kind for kind in BUILT_IN),
         depth_max=1,
+        children_max=3,
+        agents=("fixer", "claude", "codex", "other"),
         permit_ms=3_600_000,
         require_clean=True,
         fleet_budget=Budget(20_100_000, 5_000_000, 32_400_000),
@@ -267,7 +278,7 @@ ONE_FAULT = [
     ("[fleet]\nworker_max = 2", "ganger.toml:2: unknown key `fleet.worker_max` (did you mean `workers_max`?)"),
     ("[flet]\nworkers_max = 2", "ganger.toml:1: unknown key `flet` (did you mean `fleet`?)"),
     ("[fleet]\ntrain_max = 2", "ganger.toml:2: unknown key `fleet.train_max` (did you mean `landing.train_max`?)"),
-    ("x = 1", "ganger.toml:1: unknown key `x` (known here: `agents`, `budget`, `checks`, `ci`, `fleet`, `hooks`, `jail`, `kinds`, `landing`, `lanes`, `loop`, `predicates`, `prices`, `recovery`, `scorers`, `verify`, `workspace`)"),
+    ("x = 1", "ganger.toml:1: unknown key `x` (known here: `agents`, `budget`, `checks`, `ci`, `consult`, `fleet`, `hooks`, `jail`, `kinds`, `landing`, `lanes`, `loop`, `messages`, `predicates`, `prices`, `recovery`, `scorers`, `verify`, `workspace`)"),
     ("fleet = 1", "ganger.toml:1: `fleet` must be a table (write [fleet])"),
     ("checks = 1", "ganger.toml:1: `checks` must be a table (write [checks])"),
     ('[checks]\nunit = "pytest"', "ganger.toml:2: `checks.unit` must be a table (write [checks.unit])"),
@@ -285,7 +296,7 @@ ONE_FAULT = [
     ('[checks.unit]\ntimeout = "3m"', 'ganger.toml:1: `checks.unit` has no `run` (as in run = "python -m pytest -q")'),
     ('[checks.unit]\nrun = "x"\ntime = "3m"', "ganger.toml:3: unknown key `checks.unit.time` (did you mean `timeout`?)"),
     ('[checks."a b"]\nrun = "x"', "ganger.toml:1: `checks.a b` is no name: it may hold only letters, digits, `_` and `-`, and begins with a letter or digit"),
-    ('[verify]\nrung = "reviewed"', "ganger.toml:2: `verify.rung` `reviewed` is not in force in this version of ganger (the highest is `checked`)"),
+    ('[verify]\nrung = "reviewed"', "ganger.toml:2: `verify.rung` `reviewed` is not in force in this version of ganger (the highest is `witnessed`)"),
     ('[verify]\nwitness = "fix"', "ganger.toml:2: `verify.witness` cannot be `fix` (did you mean `fixes`?)"),
     ('[verify]\nweakened = "no"', "ganger.toml:2: `verify.weakened` cannot be `no` (one of `refuse`, `inbox`, `allow`)"),
     ('[jail]\nchecks_network = "gateway"', 'ganger.toml:2: `jail.checks_network` cannot be "gateway": checks call no model (write "none" or "open")'),
@@ -339,6 +350,8 @@ ONE_FAULT = [
     ('[recovery]\nprogress_max = "1h"\n[budget.item]\nwall_max = "30m"', 'ganger.toml:2: `recovery.progress_max` ("1h") has no effect: `budget.item.wall_max` ("30m") is reached first (lower it, or raise the other)'),
     ('[loop]\nplanner = "claud"\n[agents.claude]\ndriver = "x"', "ganger.toml:2: `loop.planner` names no agent: `claud` (did you mean `claude`?)"),
     ("[loop]\nreplans_max = 2", "ganger.toml:2: `loop.replans_max` has no effect without `loop.planner` (name an agent, or take it out)"),
+    ('[consult]\nwindow = "5m"', "ganger.toml:2: `consult.window` has no effect without `consult.agent` (name an agent, or take it out)"),
+    ('[consult]\nagent = "critic"', "ganger.toml:2: `consult.agent` names no agent: `critic` (known: none)"),
     ("[budget]\nitem = 3", "ganger.toml:2: `budget.item` must be a table (write [budget.item])"),
     ('[landing]\nmode = "always"', "ganger.toml:2: `landing.mode` cannot be `always` (one of `auto`, `ask`)"),
     ('[agents.a]\nrun = "x"', 'ganger.toml:1: `agents.a` has no `driver` (as in driver = "command")'),
@@ -435,7 +448,7 @@ def test_all_faults_of_all_layers_in_one_message(tmp_path: Path) -> None:
     lines = faults(tmp_path, text, "[fleet]\nworkers_max = 0\n", environ, fleet__targt="x", fleet__lease_ttl="9")
     assert lines == [
         "user.toml:2: `fleet.workers_max` is `0`, must be 1 to 1,000",
-        "ganger.toml:2: unknown key `fleet.colour` (known here: `allowed_hours`, `depth_max`, `lease_ttl`, `permit_ttl`, `require_clean`, `target`, `workers_max`)",
+        "ganger.toml:2: unknown key `fleet.colour` (known here: `allowed_hours`, `children_max`, `depth_max`, `lease_ttl`, `permit_ttl`, `require_clean`, `target`, `workers_max`)",
         "ganger.toml:4: `landing.train_max` must be a whole number, not text",
         "environment: `GANGER_LANDING_MODE` cannot be `x` (one of `auto`, `ask`)",
         "environment: unknown setting `GANGER_FLEET_WORKER_MAX` (did you mean `GANGER_FLEET_WORKERS_MAX`?)",

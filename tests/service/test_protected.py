@@ -25,13 +25,14 @@ poetry.lock uv.lock Pipfile.lock Gemfile.lock composer.lock pom.xml build.gradle
 Makefile GNUmakefile makefile sub/Makefile x.mk justfile .justfile Taskfile.yml
 .github/workflows/ci.yml .gitlab-ci.yml .circleci/config.yml Jenkinsfile .pre-commit-config.yaml .githooks/pre-commit
 .husky/pre-commit .gitattributes src/.gitattributes .gitmodules .env .env.test .envrc .tool-versions ganger.toml
+.ganger .ganger/rules.md .ganger/kinds/scout.md
 """)
 
 FREE = words("""
 README.md src/app.py src/config.py docs/conftest.md plans/night.toml src/makefile.py src/pytest_helpers.py env.py
 .env.example .gitignore src/environment.ts lib/package.py src/package-lock.py go.modules src/coverage_report.py
 tests/test_app.py src/app.test.ts src/setup/__init__.py data/users.json src/jest.ts src/lib/unittest_base.py config.toml
-docs/tox.md src/Cargo.rs locks/yarn.py notes.lock src/hypothesis_data.py
+docs/ganger/rules.md src/.gangerx docs/tox.md src/Cargo.rs locks/yarn.py notes.lock src/hypothesis_data.py
 """)
 
 TEST_FILES = words("""

@@ -59,8 +59,10 @@ FULL: dict[str, Any] = {
     "worker.AskQuestion": {
         **{"type": "AskQuestion", **RUN, "text": "t", "options": ["a"], "recommend": "a", "risk": "high"},
     },
-    "worker.AddNote": {"type": "AddNote", **RUN, "text": "t"},
+    "worker.AddNote": {"type": "AddNote", **RUN, "text": "t", "fact": True, "about": ["src/**"]},
     "worker.SetTodos": {"type": "SetTodos", **RUN, "todos": [{"text": "t", "state": "pending"}]},
+    "worker.SpawnChild": {"type": "SpawnChild", **RUN, "kind": "scout", "title": "t", "brief": "b"},
+    "worker.ParkRun": {"type": "ParkRun", **RUN},
     "worker.FileFollowUp": {"type": "FileFollowUp", **RUN, "title": "t", "brief": "b", "scope": ["s"]},
     "door.Ask": {"type": "Ask", "command": DONE, "actor": "worker:a.1", "key": "k"},
     "door.Tell": {"type": "Tell", "what": "down", "now": True},

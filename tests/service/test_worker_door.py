@@ -13,8 +13,9 @@ import pytest
 
 from ganger.core import commands as cmd
 from ganger.core import events as ev
-from ganger.core.ids import Commit, ItemId, PlanId, RunId, Token
-from ganger.core.model import EndKind, ItemSpec, RefusalCode
+from ganger.core.facts import Unread
+from ganger.core.ids import Commit, ItemId, PlanId, RunId, Seq, Token
+from ganger.core.model import EndKind, ItemSpec, RefusalCode, When, WorkerId
 from ganger.core.policy import Policy
 from ganger.journal.store import Store
 from ganger.service.door import keep_policy, submit
@@ -27,13 +28,16 @@ from ganger.service.worker_talk import (
     SOCKET,
     SPOOL,
     Done,
+    HeardMail,
     Kept,
+    Mail,
     MayWrite,
     Refused,
     Say,
     Unheard,
     decode_answer,
     encode,
+    fetch_mail,
     new_key,
     short_path,
     speak,
@@ -122,6 +126,59 @@ def test_it_may_ask_whether_it_may_write(state_dir: Path, fleet: Fleet, door: Wo
     assert isinstance(outside, Refused) and outside.refusal.code is RefusalCode.overlap
     stale = speak(place(state_dir), MayWrite("a/x", 1, secret, new_key()))
     assert isinstance(stale, Refused) and stale.refusal.code is RefusalCode.stale_token
+
+
+def at_work(fleet: Fleet, *texts: str) -> tuple[Seq, ...]:
+    """Have the worker of the run at work, and these things said to it; returns their numbers."""
+    token = tokens(fleet)[RUN]
+    started = cmd.RecordStart(RUN, token, 1, WorkerId(7, 0, "b"))
+    assert isinstance(fleet.submit(started, fleet.acts_as), Accepted)
+    for text in texts:
+        assert isinstance(fleet.submit(cmd.TellRun(RUN, text, When.steer, "dana"), "person:dana"), Accepted)
+    return tuple(one.seq for one in unread(fleet))
+
+
+def unread(fleet: Fleet) -> tuple[Unread, ...]:
+    return fleet.look(lambda state, _: state.runs[RUN].messages)
+
+
+def test_what_is_said_to_it_is_handed_over_once_and_read_when_it_says_so(
+    state_dir: Path, fleet: Fleet, door: WorkerDoor
+) -> None:
+    seqs = at_work(fleet, "use B", "and C")
+    token, secret = tokens(fleet)[RUN], secret_of(state_dir, RUN, tokens(fleet)[RUN])
+    heard = HeardMail(tuple(map(int, seqs)), token, secret, new_key())
+    assert speak(place(state_dir), heard) == Done(int(fleet.store.last_seq()), False), "it was handed nothing yet"
+    mail = fetch_mail(place(state_dir), token, secret)
+    assert mail == Mail("Said to you just now:\n- from dana: use B\n- from dana: and C", tuple(map(int, seqs)))
+    assert [(one.turn, one.at_work) for one in unread(fleet)] == [(1, True)] * 2
+    assert fetch_mail(place(state_dir), token, secret) == Mail("")
+    answer = speak(place(state_dir), heard)
+    assert isinstance(answer, Done) and answer.changed and unread(fleet) == ()
+
+
+def test_nobody_is_handed_what_is_said_to_another(state_dir: Path, fleet: Fleet, door: WorkerDoor) -> None:
+    at_work(fleet, "a secret")
+    token, theirs = tokens(fleet)[RUN], tokens(fleet)[OTHER]
+    other = secret_of(state_dir, OTHER, theirs)
+    for folder, number, secret in (
+        (place(state_dir), token, other),
+        (place(state_dir), token, ""),
+        (place(state_dir), Token(1), secret_of(state_dir, RUN, token)),
+        (place(state_dir, OTHER), theirs, other),
+        (place(state_dir, OTHER), token, other),
+    ):
+        assert fetch_mail(folder, number, secret) == Mail("")
+    assert [one.turn for one in unread(fleet)] == [0], "it still waits"
+
+
+def test_what_waits_is_not_asked_for_where_nobody_listens(state_dir: Path, fleet: Fleet) -> None:
+    at_work(fleet, "use B")
+    token = tokens(fleet)[RUN]
+    assert fetch_mail(place(state_dir), token, secret_of(state_dir, RUN, token)) == Mail("")
+    assert list((place(state_dir) / SPOOL).iterdir()) == []
+    Listener(state_dir, fleet).take_in_all()
+    assert [one.turn for one in unread(fleet)] == [0]
 
 
 def test_it_cannot_speak_for_another(state_dir: Path, fleet: Fleet, door: WorkerDoor) -> None:

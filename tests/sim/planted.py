@@ -12,15 +12,21 @@ from msgspec.structs import replace
 from ganger.core import (
     admission,
     closing,
+    consult,
     decide,
+    empty_turns,
     evolve,
+    family,
     foundation,
+    known,
     landing,
     leases,
     lifecycle,
+    messages,
     picking,
     reconcile,
     recovery,
+    spawning,
     state,
     train,
     verdict,
@@ -31,7 +37,20 @@ from ganger.core import loop as loop_core
 from ganger.core.effects import CollectEvidence, EndRun, Land, Submit
 from ganger.core.facts import Run
 from ganger.core.ids import Commit, Seq
-from ganger.core.model import Budget, CiState, LeaseMode, Refusal, RefusalCode, ReportKind, Usage
+from ganger.core.model import (
+    Budget,
+    CiState,
+    ItemSpec,
+    Kind,
+    LeaseMode,
+    Question,
+    Refusal,
+    RefusalCode,
+    Report,
+    ReportKind,
+    Usage,
+    Writes,
+)
 from ganger.core.patterns import ScopeIndex
 from ganger.core.policy import Policy
 from ganger.journal.port import Transaction
@@ -84,6 +103,10 @@ def _set(where: Any, name: Any, value: Any) -> None:
 
 def _nothing(*args: Any, **kwargs: Any) -> None:
     return None
+
+
+def _said_nothing(*args: Any) -> str:
+    return ""
 
 
 def _no_faults(*args: Any) -> tuple[str, ...]:
@@ -372,6 +395,13 @@ def _both(name: str, value: Any) -> tuple[Swap, ...]:
     return tuple((user, name, value) for user in users if name in user.__dict__)
 
 
+_item_refusal = admission.item_refusal
+
+
+def _question_unheeded(known: Any, item: Any, now_ms: int) -> Any:
+    return _item_refusal(known, replace(item, question=""), now_ms)
+
+
 # ── means ──
 
 
@@ -498,11 +528,21 @@ def _undo_wished_for_ever(known: Any, entry: Any, event: Any) -> None:
 _landing_undone = evolve._EVOLVE[ev.LandingUndone]
 
 
+def _as_decided(state: Any, decided: Any) -> Any:
+    return decided
+
+
+def _unlike_any(text: str) -> tuple[int, int]:
+    return -1, len(text)
+
+
 def _taken_back_whole(self: Any, onto: Any, commit: Any, message: str) -> Any:
     """As if nothing had landed since: the target as it was before the change."""
     return self.commit(self.files(self.nodes[commit].parents[0]), (onto,), message)
 
 
+SHARED = Config(items=6, policy=Policy(workers_max=6))
+TALK = Config(items=4, habits=("honest", "floods"), actions=("tell",), action_every_ms=60_000)
 REGRETS = Config(items=4, regrets=True, actions=("red", "commit"), action_every_ms=60_000, faults_ms=2_000_000)
 REWINDS = Config(items=3, actions=("rewind",), action_every_ms=20_000, faults=(("crash", 0.9), ("slow", 0.9)))
 CUT_STARTS = Config(
@@ -527,6 +567,120 @@ STACKED = Config(
     policy=Policy(landing_mode="ask", train_max=1, turns_max=3),
 )
 FORCED = Config(items=3, actions=("force", "commit"), action_every_ms=60_000)
+
+CONFLICTING = Config(
+    items=8,
+    habits=("honest",),
+    actions=("commit",),
+    action_every_ms=30_000,
+    policy=Policy(workers_max=8, combine="prepared"),
+)
+
+# ── children ──
+
+
+def _given_anew(known: state.State, child: Run) -> None:
+    """What a child may spend is not taken from its spawner."""
+    spawner = known.runs.get(child.spawner)
+    if spawner is not None:
+        known.put_run(replace(spawner, children=(*spawner.children, child.id)))
+
+
+def _park_for_nothing(known: state.State, run: Run, at_ms: int) -> None:
+    known.put_run(replace(run, parked=False, turn_due=True, asked_turn=run.turn_speaking, reported_ms=at_ms))
+
+
+def _ends_alone(known: state.State, run: Run) -> Iterator[Any]:
+    if run.stop is not None:
+        yield EndRun(run.id, run.stop.end, run.stop.reason)
+
+
+_with_result = spawning._with_result
+
+
+def _told_twice(known: state.State, event: ev.Event) -> Iterator[ev.Event]:
+    found = list(_with_result(known, event))
+    return iter([*found, *(one for one in found if isinstance(one, ev.MessageSent))])
+
+
+def _never_told(known: state.State, event: ev.Event) -> Iterator[ev.Event]:
+    return (one for one in _with_result(known, event) if not isinstance(one, ev.MessageSent))
+
+
+def _nobody(known: state.State, run: Run) -> list[Run]:
+    return []
+
+
+FAMILIES = Config(
+    items=3,
+    habits=("spawns", "spawns", "spawns", "honest"),
+    faults=(("crash", 0.3), ("fail", 0.2)),
+    faults_ms=900_000,
+    policy=Policy(
+        kinds=(
+            Kind("patcher", spawn=("scout", "patcher"), spawn_depth=2, spawn_max=3),
+            Kind("scout", writes=Writes.none, spawn=("scout",), spawn_max=3),
+        ),
+        agents=("default", "other"),
+        depth_max=3,
+        children_max=4,
+        workers_max=6,
+        backoff_ms=0,
+        run_budget=Budget(tokens=20_000),
+        priced=frozenset({"default", "other"}),
+    ),
+)
+
+# ── what is said, and what is not ──
+
+_reminder, _said, _born_of, _outcomes, _leave = (
+    *(empty_turns.reminder, consult._said, consult._granted, consult._follows, lifecycle.ask_leave),
+)
+
+
+def _reminded_again(run: Run, *rest: Any) -> Any:
+    return _reminder(replace(run, reminded=False), *rest)
+
+
+def _always(*args: Any) -> bool:
+    return True
+
+
+def _never_late(question: Question, report: Report, now_ms: int) -> ev.Event:
+    return _said(question, report, 0)
+
+
+def _holding(run: Run, spec: ItemSpec, *rest: Any) -> ev.RunGranted:
+    return replace(_born_of(run, spec, *rest), scope=spec.scope)
+
+
+def _unheeded(known: state.State, event: ev.Event, now_ms: int) -> Iterator[ev.Event]:
+    """What a consultant says is heard, and that it ends is not."""
+    return _outcomes(known, event, now_ms) if isinstance(event, ev.RunReported) else iter(())
+
+
+def _asks_agent(*args: Any) -> ev.QuestionAsked:
+    """An agent is asked what is a person's to allow."""
+    asked = _leave(*args)
+    return ev.QuestionAsked(replace(asked.question, agent="other", until_ms=1 << 60))
+
+
+HANGS = Config(items=4, habits=("hangs", "hangs_once", "ignores_stop", "honest"))
+QUIET = Config(
+    items=4,
+    habits=("says_nothing", "says_nothing", "silent_exit", "unsure", "honest"),
+    policy=Policy(turns_max=4, backoff_ms=0, breaker_max=99),
+)
+CONSULTS = Config(
+    items=4,
+    habits=("consults", "consults", "consults", "honest"),
+    faults=(("crash", 0.5), ("away", 0.5), ("slow", 1.0), ("deaf", 0.5)),
+    faults_ms=2_000_000,
+    policy=Policy(
+        turns_max=3, workers_max=4, backoff_ms=0, breaker_max=99, consult_agent="other", consult_window_ms=20_000
+    ),
+)
+STRAYS = Config(items=4, habits=("outside", "honest"), policy=Policy(off_plan="inbox", consult_agent="other"))
 
 BUGS = (
     Bug("the train forgets tokens and leases", ("I-1", "I-14", "crash"), ((landing, "_members_refusal", _nothing),)),
@@ -654,8 +808,14 @@ BUGS = (
         ((decide, "overspent", _no_budget_stop), (reconcile, "overspent", _no_budget_stop)),
         2_000,
     ),
-    Bug("a silent turn is done over again and again", ("LR3",), ((recovery, "decide_repeat", _repeat_for_ever),)),
-    Bug("it is forgotten that a turn hung", ("LR3",), ((evolve._EVOLVE, ev.TurnRepeated, _forget_hang),)),
+    Bug(
+        "a silent turn is done over again and again",
+        ("LR3",),
+        ((recovery, "decide_repeat", _repeat_for_ever),),
+        150,
+        HANGS,
+    ),
+    Bug("it is forgotten that a turn hung", ("LR3",), ((evolve._EVOLVE, ev.TurnRepeated, _forget_hang),), 150, HANGS),
     Bug("the provider's window is not looked at", ("BX9",), ((reconcile, "window_refusal", _nothing),), 4_000),
     Bug("workers may ask for anything", ("I-19",), ((fleet_module, "authority_refusal", _everybody_may),)),
     Bug("an old supervisor goes on", ("I-25",), ((fleet_module, "authority_refusal", _epoch_unchecked),)),
@@ -670,6 +830,7 @@ BUGS = (
     Bug("a lost worker's run is never judged", ("I-20", "quiet"), ((recovery, "decide_recovery", _never_recover),)),
     Bug("whatever CI says closes an item", ("VT7",), ((closing, "CI_CLOSES", frozenset(CiState)),)),
     Bug("what comes after does not wait for CI", ("VT7",), ((state.State, "_lets_go", _landed),), 600, CLOSED),
+    Bug("nobody waits for what a person says", ("RC12",), _both("item_refusal", _question_unheeded), 200, CONFLICTING),
     Bug("the target is not read back", ("VT4",), ((reconcile, "is_read", _believed),), 600, FORCED),
     Bug(
         "what stands on others lands before them",
@@ -679,6 +840,40 @@ BUGS = (
         STACKED,
     ),
     Bug("nobody notices that the ground is gone", ("I-20",), ((foundation, "fault", _no_fault),), 600, STACKED),
+    Bug("nobody is told what lands under it", ("WP10",), ((messages, "with_moved", _as_decided),), 150, SHARED),
+    Bug(
+        "nobody is told what is undone under it",
+        ("WP10",),
+        ((evolve._EVOLVE, ev.UndoTested, _nothing),),
+        600,
+        replace(REGRETS, items=6, policy=Policy(workers_max=6)),
+    ),
+    Bug("the same is said again and again", ("WP9",), ((messages, "text_mark", _unlike_any),), 150, TALK),
+    Bug("a worker speaks to all others", ("WP10",), ((known, "_beyond", _nothing),), 150, TALK),
+    Bug(
+        "a spawner ends before its children",
+        ("DW8",),
+        ((reconcile, "_ending", _ends_alone), (lifecycle, "living", _nobody)),
+        150,
+        FAMILIES,
+    ),
+    Bug("children spend what nobody gave them", ("I-15",), ((family, "after_grant", _given_anew),), 150, FAMILIES),
+    Bug("a parked turn waits for nobody", ("DW8",), ((family, "after_park", _park_for_nothing),), 150, FAMILIES),
+    Bug("a result is told twice", ("WP6",), ((spawning, "_with_result", _told_twice),), 150, FAMILIES),
+    Bug("a result is told to nobody", ("WP6",), ((spawning, "_with_result", _never_told),), 150, FAMILIES),
+    Bug("children of one run write the same", ("I-1",), ((spawning, "_scope_refusal", _nothing),), 150, FAMILIES),
+    Bug("nobody counts the generations", ("DW8",), ((spawning, "_depth_refusal", _nothing),), 150, FAMILIES),
+    Bug("nobody counts the children", ("DW8",), ((spawning, "_number_refusal", _nothing),), 150, FAMILIES),
+    Bug("any kind may have any children", ("DW8",), ((spawning, "_grant_refusal", _nothing),), 150, FAMILIES),
+    Bug("a child's report has no end", ("DW7",), ((lifecycle, "report_fault", _said_nothing),), 150, FAMILIES),
+    Bug("a silent worker is reminded for ever", ("WP8",), ((empty_turns, "reminder", _reminded_again),), 150, QUIET),
+    Bug("who has left something is reminded as well", ("WP8",), ((empty_turns, "left_nothing", _always),), 150, QUIET),
+    Bug("an unclear done is taken at its word", ("WP5",), ((empty_turns, "bounce", _nothing),), 150, QUIET),
+    Bug("an agent answers when its time is over", ("WP3",), ((consult, "_said", _never_late),), 600, CONSULTS),
+    Bug("who is asked holds what it reads", ("WP3", "I-1", "I-20"), ((consult, "_granted", _holding),), 150, CONSULTS),
+    Bug("an agent that fails is waited for", ("WP3",), ((consult, "_follows", _unheeded),), 150, CONSULTS),
+    Bug("agents are asked without end", ("WP3",), ((consult, "CONSULTS_MAX", 99),), 150, CONSULTS),
+    Bug("whatever is asked, an agent is", ("WP3", "I-19"), ((lifecycle, "ask_leave", _asks_agent),), 150, STRAYS),
     Bug("anybody's answer is a person's leave", ("I-3",), ((decide, "judge", _off_plan_allowed),)),
     Bug(
         "a planner is asked for ever",

@@ -99,6 +99,46 @@ def test_a_lie_within_honest_work_is_named(name: str) -> None:
     assert _said(changed) != []
 
 
+SHOWN = "def test_shown():\n    assert shown(f, h) == {}\n"
+
+
+@pytest.mark.parametrize(
+    ("call", "written"),
+    [
+        ("'C({!r}, {!r})'.format(f, h)", "f'C({f!r}, {h!r})'"),
+        ("'{0}{0}'.format(f)", "f'{f}{f}'"),
+        ("'{a:>3}{{x}}'.format(a=f.rows)", "f'{f.rows:>3}{{x}}'"),
+    ],
+)
+def test_a_format_may_become_the_f_string_that_means_the_same(call: str, written: str) -> None:
+    assert _between(call, written) == _between(written, call) == []
+    assert _between(call, written.replace("{f", "{h")) != []
+
+
+@pytest.mark.parametrize(
+    ("call", "written"),
+    [
+        ("'{0.x}'.format(f)", "f'{f.x}'"),
+        ("'{1}{0}'.format(f(), h())", "f'{h()}{f()}'"),
+        ("'{0}{0}'.format(f())", "f'{f()}{f()}'"),
+        ("'{}'.format(*f)", "f'{f}'"),
+        ("'{:{}}'.format(f, h)", "f'{f:{h}}'"),
+        ("'{}'.format(f, h())", "f'{f}'"),
+        ("'{}{0}'.format(f)", "f'{f}{f}'"),
+        ("'{'.format(f)", "f'{f}'"),
+        ("'{!x}'.format(f)", "f'{f}'"),
+        ("TEXT.format(f)", "f'{f}'"),
+    ],
+)
+def test_what_may_mean_something_else_is_another_expectation(call: str, written: str) -> None:
+    assert _between(call, written) != []
+
+
+def _between(old: str, new: str) -> list[str]:
+    texts = ({"tests/test_a.py": SHOWN.replace("{}", text).encode()} for text in (old, new))
+    return [each.kind.value for each in find_weakened(*texts, is_test_file)]
+
+
 @pytest.mark.parametrize(
     ("path", "old", "new", "said"),
     [

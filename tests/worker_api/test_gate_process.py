@@ -221,7 +221,10 @@ def test_the_slow_path_takes_over_with_the_payload(lab: Lab) -> None:
     show = "import sys; print(sys.argv[1:], len(sys.stdin.read()))"
     done = lab.ask("pre-tool", b"x" * 100_000, sys.executable, "-c", show)
     assert (done.returncode, done.stdout) == (0, b"['pre-tool', '--agent', 'claude'] 100000\n")
-    assert lab.ask("pre-tool", {"tool_name": "Write"}, "/no/such/program").returncode == 2
+    for fails in (("/no/such/program",), ("/bin/sh", "-c", "echo '{}'; exit 1"), ("/bin/sh", "-c", "kill -9 $$")):
+        done = lab.ask("pre-tool", {"tool_name": "Write"}, *fails)
+        assert (done.returncode, done.stderr.decode()) == (2, NO_GATE), "what agents do not know as a denial is leave"
+        assert lab.ask("pre-tool", {"tool_name": "Read"}, *fails).returncode == 0
 
 
 def test_the_slow_path_answers_from_what_was_left_for_the_run(lab: Lab) -> None:

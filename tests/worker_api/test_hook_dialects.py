@@ -180,3 +180,14 @@ def test_settings_name_one_command_an_event_and_no_secret() -> None:
 def test_plugins_hold_their_commands() -> None:
     assert '{"pre-tool": "/x \'a\\"b\'", "post-tool": "/y"}' in plugin("/x 'a\"b'", "/y")
     assert '"stop": "/c stop"' in extension(lambda event: f"/c {event}")
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+def test_what_is_told_is_told_exactly_where_its_model_hears_it(name: str) -> None:
+    """What is claimed for an event whose answer the agent does not read would be lost."""
+    dialect = load_dialect(name)
+    assert dialect.hears - {HookEvent.session_start, HookEvent.prompt} <= dialect.events.keys()
+    for event in dialect.events:
+        assert (b"use B" in dialect.answer(event, Tell("use B"))) is (event in dialect.hears), event
+    tells_at_work = HookEvent.post_tool in dialect.hears
+    assert tells_at_work is (name != "openhands")

@@ -84,5 +84,5 @@ def test_a_run_that_is_over_is_told_nothing(gate: Gate, tmp_path: Path) -> None:
 
 
 def test_an_agent_that_cannot_be_told_is_not_asked_for(gate: Gate, tmp_path: Path) -> None:
-    assert Hook(gate, tmp_path, agent="pi").raw(HookEvent.post_tool, USED) == b""
+    assert Hook(gate, tmp_path, agent="openhands").raw(HookEvent.post_tool, USED) == b""
     assert asked(gate) == []

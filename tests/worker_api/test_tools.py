@@ -25,7 +25,7 @@ from ganger.core.ids import Commit, ItemId, RunId, Token
 from ganger.core.model import Lease, LeaseMode, Outcome, Refusal, RefusalCode, Todo
 from ganger.service.places import Places
 from ganger.service.worker_door import prepare, secret_of
-from ganger.service.worker_talk import Done, Refused, Say, decode_message, encode
+from ganger.service.worker_talk import AskMail, Done, HeardMail, Mail, MayWrite, Refused, Say, decode_message, encode
 from ganger.supervisor.tooled import Tooled
 from ganger.worker_api import tool_relay, tools
 
@@ -37,6 +37,8 @@ CALLS = {
     "fail": {"reason": "cannot"},
     "note": {"text": "hm"},
     "follow_up": {"title": "More", "brief": "Do more.", "scope": ["src/**"]},
+    "spawn": {"kind": "scout", "brief": "Look at a.\nAnd at b.", "scope": ["src/a"]},
+    "wait": {},
 }
 
 
@@ -47,6 +49,7 @@ class FakeDoor:
         prepare(state, RUN)
         self.folder, self.said = Places(state).door(RUN), []
         self.answer = Done(9, True)
+        self.mail = Mail("")
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.socket.bind(str(self.folder / "sock"))
         self.socket.listen()
@@ -59,8 +62,9 @@ class FakeDoor:
             except OSError:
                 return
             with connection, connection.makefile("rb") as lines:
-                self.said.append(decode_message(lines.readline()))
-                connection.sendall(encode(self.answer) + b"\n")
+                message = decode_message(lines.readline())
+                self.said.append(message)
+                connection.sendall(encode(self.mail if isinstance(message, AskMail) else self.answer) + b"\n")
 
     def close(self):
         self.socket.shutdown(socket.SHUT_RDWR)
@@ -85,10 +89,11 @@ class Served:
     """The server of tools, as the process that it is."""
 
     def __init__(self, state, door):
+        self.state = state
         self.secret = secret_of(state, RUN, TOKEN)
         self.me = f"{RUN}~{TOKEN}~1~{self.secret}"
         argv = (sys.executable, "-I", "-m", "ganger.worker_api.tool_server", "--state", str(state))
-        self.process = subprocess.Popen([*argv, "--socket", str(state / "tools")], env={})
+        self.process = subprocess.Popen([*argv, "--socket", str(state / "tools"), "--calls-max", "20"], env={})
         while not (state / "tools.json").exists():
             assert self.process.poll() is None
             time.sleep(0.02)
@@ -134,19 +139,46 @@ def test_every_tool_by_the_sdks_own_client(served, door, state, way):
     brief.parent.mkdir()
     brief.write_text("Do it.")
     listed, answers = spoken(getattr(served, way)(), ("my_work", {}), ("may_write", {"path": "a"}), *CALLS.items())
-    assert {tool.name for tool in listed} == set(tools.TOOLS)
+    assert {tool.name for tool in listed} == set(tools.TOOLS) - {"spawn", "wait"}
     assert answers[0] == ("Do it.", False)
     assert answers[1] == ("Yes.", False)
     assert answers[4] == ("Reported. End your turn now. Your commits are checked now.", False)
-    assert [message.command for message in door.said[1:]] == [
+    assert [type(message) for message in door.said[:2]] == [AskMail, MayWrite]
+    assert [message.command for message in door.said[2:]] == [
         cmd.SetTodos(RUN, TOKEN, (Todo("look", "completed"), Todo("write", "pending"))),
         cmd.AskQuestion(RUN, TOKEN, "Which?", ("a", "b"), "a", "none"),
         cmd.ReportDone(RUN, TOKEN, Outcome.completed, "It is done.", ("tests pass",), ("more",), "clear"),
         cmd.ReportFail(RUN, TOKEN, "cannot"),
         cmd.AddNote(RUN, TOKEN, "hm"),
         cmd.FileFollowUp(RUN, TOKEN, "More", "Do more.", ("src/**",)),
+        cmd.SpawnChild(RUN, TOKEN, "scout", "Look at a.", "Look at a.\nAnd at b.", ("src/a",)),
+        cmd.ParkRun(RUN, TOKEN),
     ]
     assert {message.secret for message in door.said} == {served.secret}
+
+
+def test_what_is_said_follows_the_brief_and_is_read_when_the_worker_calls_again(served, door, state):
+    brief = state / "runs" / RUN / "turn-1" / "brief.1.md"
+    brief.parent.mkdir()
+    brief.write_text("Do it.")
+    door.mail = Mail("Said to you just now:\n- from dana: use B", (12, 13))
+    _, answers = spoken(served.over_http(), ("my_work", {}))
+    assert answers == [("Do it.\nSaid to you just now:\n- from dana: use B", False)]
+    assert [type(message) for message in door.said] == [AskMail], "nobody knows yet that it is read"
+    door.mail = Mail("")
+    spoken(served.over_http(), ("note", {"text": "x"}), ("my_work", {}))
+    assert [type(message) for message in door.said[1:]] == [HeardMail, Say, AskMail]
+    assert door.said[1].messages == (12, 13)
+
+
+def test_only_who_may_have_children_is_offered_the_tools_for_it(served, door, state):
+    (door.folder / tools.GRANT).write_text("scout\nreviewer")
+    listed, _ = spoken(served.over_http())
+    assert {tool.name for tool in listed} == set(tools.TOOLS)
+    (spawn,) = (tool for tool in listed if tool.name == "spawn")
+    assert spawn.input_schema["properties"]["kind"] == {"enum": ["scout", "reviewer"]}
+    stranger, _ = spoken(served.over_http("auth.1~7~1~" + "0" * 64))
+    assert {tool.name for tool in stranger} == set(tools.TOOLS) - {"spawn", "wait"}
 
 
 def test_a_refusal_is_an_answer_that_can_be_acted_on(served, door):
@@ -169,6 +201,17 @@ def test_nobody_speaks_for_a_run_without_its_secret(served, door, me):
     )
     assert [(said[:37], bad) for said, bad in answers] == [("This is for workers that ganger start", True)] * 2
     assert door.said == []
+
+
+def test_a_run_that_calls_without_end_is_told_to_end_whatever_turn_it_says_it_is_in(served, door):
+    _, before = spoken(served.over_http(), *[("push", {})] * 20)
+    assert {said for said, _ in before} == {"Not understood: there is no tool 'push'"}
+    too_many = ("You have called ganger's tools 20 times, and no more is answered: end the turn.", True)
+    assert spoken(served.over_http(), ("done", {"summary": "x"}))[1] == [too_many]
+    assert spoken(served.over_http(served.me.replace("~1~", "~2~")), ("done", {"summary": "x"}))[1] == [too_many]
+    assert door.said == []
+    other = f"auth.9~3~1~{secret_of(served.state, 'auth.9', 3)}"
+    assert spoken(served.over_http(other), ("push", {}))[1] == [("Not understood: there is no tool 'push'", True)]
 
 
 def test_a_page_of_a_browser_is_not_answered(served):
@@ -313,7 +356,7 @@ def key_of(name, arguments, me=ME):
 @pytest.mark.parametrize("name", CALLS)
 def test_what_ends_a_turn_is_the_same_however_often_it_is_said(name):
     again = key_of(name, CALLS[name]) == key_of(name, CALLS[name])
-    assert again == (name in ("ask", "done", "fail", "follow_up"))
+    assert again == (name in ("ask", "done", "fail", "follow_up", "spawn", "wait"))
     assert key_of(name, CALLS[name]) != key_of(name, CALLS[name], tools.Me(RUN, TOKEN, 2, "s" * 64))
 
 
@@ -325,6 +368,8 @@ TWINS = {
     "todos": ["todos", json.dumps([{"text": "look", "state": "completed"}, {"text": "write", "state": "pending"}])],
     "follow_up": ["follow-up", "--title", "More", "--brief", "Do more.", "--scope", "src/**"],
     "may_write": ["may-write", "src/a"],
+    "spawn": ["spawn", "scout", "--brief", "Look at a.\nAnd at b.", "--scope", "src/a"],
+    "wait": ["wait"],
 }
 
 

@@ -57,7 +57,7 @@ def inbox(app: App, as_json: bool) -> int:
     """
     reader = Reader(app.state_dir() / place.JOURNAL)
     try:
-        questions = sorted(reader.questions(), key=lambda row: (row.kind == "worker", row.asked_ms))
+        questions = sorted(reader.questions(), key=lambda row: (bool(row.agent), row.kind == "worker", row.asked_ms))
         unheard = reader.unheard(_this_night_ms(reader))
     finally:
         reader.close()
@@ -92,6 +92,10 @@ def _print_questions(questions: list[QuestionRow]) -> None:
         about = row.run or row.subject[:12]
         say(f"{row.id}  {row.text}")
         say(f"    about {about}, asked {clock(row.asked_ms)}" + (f"; risk: {row.risk}" if row.risk else ""))
+        if row.agent:
+            say(f"    agent {row.agent} is asked first, until {clock(row.until_ms)}; you can answer before it does")
+        if row.passed:
+            say(f"    {row.passed}")
         options = json.loads(row.options)
         for option in options:
             say(

@@ -46,7 +46,7 @@ def install(agent: str, uninstall: bool, dry: bool, as_json: bool) -> int:
         raise UsageError(f"{place.path}: {error.message}", error.hint) from error
     changed = after != before
     if changed and not dry:
-        _write(path, after)
+        write_whole(path, after)
     if as_json:
         value = {"agent": agent, "path": str(place.path), "installed": not uninstall, "changed": changed, "dry": dry}
         say_json("ganger.agents-install", value)
@@ -72,7 +72,7 @@ def _text(path: Path) -> str:
         raise UsageError(f"{path} cannot be read: {error}", "correct it, then try again") from error
 
 
-def _write(path: Path, text: str) -> None:
+def write_whole(path: Path, text: str) -> None:
     """Put a text in the place of the settings, as a whole; an empty one means that there are none."""
     try:
         if not text:

@@ -32,7 +32,7 @@ NAMED: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("rewind", "liveness", "resume-check"), _RUNS),
     **dict.fromkeys(("pause", "resume", "steer", "next", "gate"), _PLANS),
     **dict.fromkeys(("plan board", "plan stop", "plan replan"), _PLANS),
-    **dict.fromkeys(("stop", "tell"), ("runs", "items")),
+    **dict.fromkeys(("stop", "tell", "attach"), ("runs", "items")),
     "answer": ("questions",),
 }
 """By the words of a command: the tables whose names its first argument takes."""

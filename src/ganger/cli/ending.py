@@ -62,7 +62,8 @@ def farewell(parts: wiring.Parts, plan: PlanId, reason: StopReason, *, as_json: 
         now_ms = wall_ms()
         wanted = [item for item in reader.items(plan) if not _asks_the_planner(item)]
         counts = Counter(shown_status(item, reader, now_ms) for item in wanted)
-        questions = len([row for row in reader.questions() if not row.item or _is_of(reader, row.item, plan)])
+        mine = [row for row in reader.questions() if not row.agent]
+        questions = len([row for row in mine if not row.item or _is_of(reader, row.item, plan)])
         lost = _lost(parts.policy.target, reader)
         report = _report(parts, reader)
     finally:
@@ -109,6 +110,8 @@ def _say_text(
         say(f"{plural(counts['awaiting_ci'], 'item')} not closed by CI yet: ganger status says why")
     for line in lost:
         say(line)
+    if counts["undone"]:
+        say(f"{plural(counts['undone'], 'item')} undone by you: ganger retry ITEM has it done again")
     if counts["given_up"]:
         say(f"{plural(counts['given_up'], 'item')} given up: the report says why")
     if questions:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-import time
 from pathlib import Path
 
 import click
@@ -17,7 +15,7 @@ from ganger.cli.options import as_json
 from ganger.cli.output import NO, YES, clock, plain, say, say_json, span, table, tell_error
 from ganger.core.fidelity import Fidelity, fidelity
 from ganger.core.ids import is_question_id, is_run_id
-from ganger.core.model import CheckResult, Evidence, ItemSpec, Rung, Verdict
+from ganger.core.model import CheckResult, Evidence, ItemSpec, Rung, Todo, Verdict, is_agents
 from ganger.core.verdict import needed_rung, weakened_text
 from ganger.errors import GitFailed, UsageError
 from ganger.git.command import Git
@@ -27,22 +25,18 @@ from ganger.report.ladder import closing_text, ladder, next_step
 from ganger.service import place, wiring
 from ganger.service.claimed import claim_text, false_claims, turns_of
 from ganger.service.door import kept_policy
-from ganger.service.kept import DataClass
-from ganger.service.places import Places
 from ganger.service.protected import is_test_file
 from ganger.verifier.claims import audit, told_by
 
-FOLLOW_S = 0.25
 
-
-class _Looking:
+class Looking:
     """An open reader on the fleet of this command."""
 
     def __init__(self, app: App) -> None:
         self.state_dir = app.state_dir()
         self.reader = Reader(self.state_dir / place.JOURNAL)
 
-    def __enter__(self) -> _Looking:
+    def __enter__(self) -> Looking:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -84,7 +78,7 @@ def show(app: App, ref: str, as_json: bool) -> int:
 
     Exit status: 0 there it is; 2 nothing is called so.
     """
-    with _Looking(app) as looking:
+    with Looking(app) as looking:
         if is_question_id(ref):
             return _show_question(looking, ref, as_json)
         if is_run_id(ref):
@@ -94,7 +88,7 @@ def show(app: App, ref: str, as_json: bool) -> int:
         return _show_item(looking, looking.item(ref), as_json)
 
 
-def _show_item(looking: _Looking, item: ItemRow, as_json: bool) -> int:
+def _show_item(looking: Looking, item: ItemRow, as_json: bool) -> int:
     runs = looking.reader.runs(item.id)
     spec = msgspec.json.decode(item.spec, type=ItemSpec)
     if as_json:
@@ -109,6 +103,8 @@ def _show_item(looking: _Looking, item: ItemRow, as_json: bool) -> int:
     say("checks " + (", ".join(f"{c.name} ({' '.join(c.argv)})" for c in spec.checks) or "none, on purpose"))
     if spec.after:
         say(f"after {', '.join(spec.after)}")
+    if spec.spawner:
+        say(f"a part of the work of {spec.spawner}")
     if item.landed:
         say(f"landed as {item.landed[:12]} at {clock(item.landed_ms)}")
         if closed := closing_text(looking.reader.ci(item.landed)):
@@ -127,17 +123,22 @@ def _show_item(looking: _Looking, item: ItemRow, as_json: bool) -> int:
     return YES
 
 
-def _show_run(looking: _Looking, run: RunRow, as_json: bool) -> int:
+def _show_run(looking: Looking, run: RunRow, as_json: bool) -> int:
     turns = looking.reader.turns(run.id)
     if as_json:
         facts = plain(run)
         said = [plain(row) for row in looking.reader.messages(run.id)]
-        turned = {"turns": [plain(turn) for turn in turns], "messages": said}
+        children = [child.id for child in looking.reader.children(run.id)]
+        turned = {"turns": [plain(turn) for turn in turns], "messages": said, "children": children}
         say_json("ganger.run", {"worker_kind": facts.pop("kind"), **facts, **turned})
         return YES
     say(f"{run.id}: {run.status}, agent {run.agent}, token {run.token}, base {run.base[:12]}")
     if run.reason:
         say(f"because {run.reason}")
+    if run.spawner:
+        say(f"a child of {run.spawner}")
+    for child in looking.reader.children(run.id):
+        say(f"its child {child.id}: {child.status}, {child.kind}")
     for turn in turns:
         ended = f"exit {turn.code}" if turn.exited_ms and turn.code is not None else ""
         ended = f"signal {turn.signal}" if turn.signal else ended or ("gone" if turn.exited_ms else "lives")
@@ -145,6 +146,11 @@ def _show_run(looking: _Looking, run: RunRow, as_json: bool) -> int:
         evidence = _evidence(turn)
         for flag in evidence.claims if evidence is not None else ():
             say(f"claim: {flag}")
+    todos = msgspec.json.decode(run.todos or "[]", type=tuple[Todo, ...])
+    if todos:
+        say(f"board: {sum(todo.state == 'completed' for todo in todos)} of {len(todos)} done")
+    for todo in todos:
+        say(f"    {todo.state.replace('_', ' ')}: {todo.text}")
     for row in looking.reader.messages(run.id):
         handed = f", turn {row.turn}" if row.turn else ""
         say(f"told by {row.by or 'ganger'} ({row.due}; {row.state}{handed}): {row.text}")
@@ -154,7 +160,7 @@ def _show_run(looking: _Looking, run: RunRow, as_json: bool) -> int:
     return YES
 
 
-def _show_question(looking: _Looking, ref: str, as_json: bool) -> int:
+def _show_question(looking: Looking, ref: str, as_json: bool) -> int:
     question = looking.reader.question(ref)
     if question is None:
         raise UsageError(f"there is no question {ref}", "ganger inbox lists the open ones")
@@ -170,13 +176,17 @@ def _print_question(question: QuestionRow) -> None:
     options = msgspec.json.decode(question.options, type=list[str])
     if options:
         say("options: " + " | ".join(options))
+    if question.agent:
+        say(f"agent {question.agent} is asked first, until {clock(question.until_ms)}; you can answer before it does")
+    if question.passed:
+        say(question.passed)
     if question.state == "answered":
         say(f"answered {question.choice!r} by {question.by} at {clock(question.closed_ms)}")
     elif question.state == "open":
         say(f"ganger answer {question.id} CHOICE")
 
 
-def _show_commit(looking: _Looking, ref: str, as_json: bool) -> int:
+def _show_commit(looking: Looking, ref: str, as_json: bool) -> int:
     row = looking.reader.train_like(ref)
     if row is not None and not as_json and (undo := looking.reader.undo_by(row.new)) is not None:
         say(f"{row.new}: {undo_text(undo)}")
@@ -203,7 +213,7 @@ def why(app: App, ref: str, as_json: bool) -> int:
 
     Exit status: 0 accepted or landed; 1 not.
     """
-    with _Looking(app) as looking:
+    with Looking(app) as looking:
         item = looking.item(ref)
         if not looking.reader.runs(item.id):
             return _why_not_yet(looking, item, as_json)
@@ -223,7 +233,7 @@ def why(app: App, ref: str, as_json: bool) -> int:
         return YES if landed or accepted else NO
 
 
-def _why_not_yet(looking: _Looking, item: ItemRow, as_json: bool) -> int:
+def _why_not_yet(looking: Looking, item: ItemRow, as_json: bool) -> int:
     """Say why an item has had no run."""
     spec = msgspec.json.decode(item.spec, type=ItemSpec)
     open_before = [before for before in spec.after if (row := looking.reader.item(before)) and not row.landed]
@@ -271,7 +281,7 @@ def _why_json(
     )
 
 
-def _needs(looking: _Looking, spec: ItemSpec) -> str:
+def _needs(looking: Looking, spec: ItemSpec) -> str:
     """The label of the rung that an item must reach under the policy in force."""
     return needed_rung(spec, kept_policy(looking.state_dir).witness).label
 
@@ -282,7 +292,7 @@ def _fidelity(state_dir: Path, run: RunRow, evidence: Evidence) -> Fidelity:
     return fidelity(scope, evidence.changed, kept_policy(state_dir).paths)
 
 
-def _claims(looking: _Looking, evidence: Evidence) -> tuple[str, ...]:
+def _claims(looking: Looking, evidence: Evidence) -> tuple[str, ...]:
     """Which commits of a candidate claim what they do not do.
 
     Where the evidence does not say, the commits are asked; nothing when the hub does not have them any more.
@@ -298,7 +308,7 @@ def _claims(looking: _Looking, evidence: Evidence) -> tuple[str, ...]:
 
 
 def _why_text(
-    looking: _Looking, run: RunRow, spec: ItemSpec, verdict: Verdict | None, evidence: Evidence | None
+    looking: Looking, run: RunRow, spec: ItemSpec, verdict: Verdict | None, evidence: Evidence | None
 ) -> None:
     rung = Rung.landed if run.landed else verdict.rung if verdict else Rung.reported
     say(f"{run.id}: {run.status}, at rung {rung.label}; landing needs {_needs(looking, spec)}")
@@ -329,6 +339,9 @@ def _why_text(
         say(f"verifier {evidence.verifier[:12]}, contained at {evidence.tier}")
     for flag in _claims(looking, evidence):
         say(f"claim: {flag}")
+    for asked in looking.reader.questions(run.id):
+        if is_agents(asked.by):
+            say(f"{asked.id} was answered by {asked.by.replace(':', ' ')}, no person: {asked.choice}")
     if verdict and verdict.by:
         say(f"allowed by {verdict.by}, for exactly this commit")
     for reason in verdict.reasons if verdict else ():
@@ -343,7 +356,7 @@ def _why_text(
             say(closed)
 
 
-def _why_check(looking: _Looking, check: CheckResult, what: str) -> None:
+def _why_check(looking: Looking, check: CheckResult, what: str) -> None:
     tests = "" if check.executed is None else f", {check.executed} tests by {check.runner}"
     say(f"{what} {check.name}: {check.state.value}, exit {check.exit_code}, {span(check.took_ms)}{tests}")
     say(f"    {looking.state_dir / check.log}")
@@ -359,7 +372,7 @@ def diff(app: App, ref: str, as_json: bool) -> int:
     Exit status: 0 there is a candidate; 1 there is none yet.
     """
     parts = wiring.gather(app.start, os.environ, app.state_override, {})
-    with _Looking(app) as looking:
+    with Looking(app) as looking:
         run = looking.run(ref)
         turns = [turn for turn in looking.reader.turns(run.id) if turn.evidence]
         evidence = _evidence(turns[-1]) if turns else None
@@ -379,77 +392,6 @@ def diff(app: App, ref: str, as_json: bool) -> int:
 
 
 @click.command()
-@click.argument("ref", required=False)
-@click.option("-f", "--follow", is_flag=True, help="Go on printing as it grows.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each piece instead.")
-@click.pass_obj
-def log(app: App, ref: str | None, follow: bool, as_json: bool) -> int:
-    """Show what a run printed (REF: run or item), or, without REF, what happened in the fleet.
-
-    Exit status: 0 there is something; 1 it has printed nothing yet, or that was pruned.
-    """
-    if ref is None:
-        from ganger.cli.records import tail_events
-
-        return tail_events(app.state_dir(), 50, follow=follow, as_json=as_json)
-    with _Looking(app) as looking:
-        run = looking.run(ref)
-        if _print_log(looking, run.id, follow, as_json=as_json):
-            return YES
-        tell_error(f"{run.id} {_why_no_output(looking, run.id)}")
-        return NO
-
-
-def _why_no_output(looking: _Looking, run: str) -> str:
-    pruned = [row for row in looking.reader.prunings(run) if DataClass.output in json.loads(row.classes)]
-    if not pruned:
-        return "has printed nothing yet"
-    return f"has no output any more: it was pruned at {clock(pruned[-1].at_ms)}"
-
-
-def _print_log(looking: _Looking, run: str, follow: bool, *, as_json: bool) -> bool:
-    """Print what all turns of a run put out, and, with `follow`, what comes until it ends; whether there was any.
-
-    While more may come, only whole lines are printed: of a line that is being written, nobody sees a half.
-    """
-    printed: dict[Path, int] = {}
-    while True:
-        found = looking.reader.run(run)
-        over = not follow or found is None or bool(found.ended_ms)
-        outputs = sorted(Places(looking.state_dir).run(run).glob("turn-*/output.log"), key=_turn_of)
-        for path in outputs:
-            finished = over or path != outputs[-1]
-            printed[path] = _print_from(path, printed.get(path, 0), finished, as_json=as_json)
-        if over:
-            return bool(outputs)
-        sys.stdout.flush()
-        time.sleep(FOLLOW_S)
-
-
-def _turn_of(path: Path) -> int:
-    """The turn whose output a file is."""
-    return int(path.parent.name.removeprefix("turn-"))
-
-
-def _print_from(path: Path, at: int, finished: bool, *, as_json: bool) -> int:
-    """Print what stands in the output of a turn from a position on, whole lines only unless it is `finished`.
-
-    Returns the position up to which it is printed.
-    """
-    with path.open("rb") as file:
-        file.seek(at)
-        text = file.read()
-    if not finished:
-        text = text[: text.rfind(b"\n") + 1]
-    shown = text.decode("utf-8", "backslashreplace")
-    if as_json and text:
-        say_json("ganger.log", {"run": path.parents[1].name, "turn": _turn_of(path), "at": at, "text": shown})
-    elif text:
-        say(shown.removesuffix("\n"))
-    return at + len(text)
-
-
-@click.command()
 @click.option("--out", type=click.Path(path_type=Path), help="Write the page here instead of into the state directory.")
 @click.option("--text", "as_text", is_flag=True, help="Print the report instead of writing the page.")
 @click.option(
@@ -466,7 +408,7 @@ def report(app: App, out: Path | None, as_text: bool, since_h: float, as_json: b
     from ganger.report.html import write
     from ganger.report.text import render_text
 
-    with _Looking(app) as looking:
+    with Looking(app) as looking:
         now_ms = wall_ms()
         since_ms = now_ms - int(since_h * 3_600_000) if since_h else 0
         if as_text:

@@ -20,10 +20,13 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "simulate": ("simulate",),
     "night": ("run", "up", "down"),
     "control": ("pause", "resume", "steer", "schedule", "breaker", "rewind"),
-    "look": ("show", "why", "diff", "log", "report"),
+    "look": ("show", "why", "diff", "report"),
+    "log": ("log",),
     "act": ("inbox", "answer", "stop", "retry"),
     "undo": ("undo",),
     "tell": ("tell",),
+    "broadcast": ("broadcast",),
+    "facts": ("facts",),
     "lease": ("lease",),
     "kernel": ("next", "gate", "fleet-plan", "liveness", "resume-check"),
     "conflicts": ("conflicts",),
@@ -31,9 +34,12 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "bundles": ("bundle", "verify-bundle", "key"),
     "outside": ("residual", "ci"),
     "salvage": ("salvage",),
-    "worker": ("my-work", "done", "ask", "fail", "note", "todos", "follow-up", "may-write", "mcp"),
+    "worker": ("my-work", "done", "ask", "fail", "note", "todos", "follow-up", "spawn", "wait", "may-write", "mcp"),
     "hook": ("hook",),
     "agents": ("agents",),
+    "kinds": ("kinds",),
+    "skills": ("skills",),
+    "attach": ("attach",),
     "other": ("config", "exit-codes"),
     "completion": ("completion",),
     "schema": ("schema",),
@@ -61,6 +67,8 @@ SUMMARIES = {
     "resume": "Offer the items of a paused or stopped plan again.",
     "steer": "Tell all later turns of a plan's workers something.",
     "tell": "Tell the worker of a live run something.",
+    "broadcast": "Tell all workers whom something concerns.",
+    "facts": "Keep what all workers should know.",
     "schedule": "Have plan files read again at set times.",
     "status": "Show what runs, what waits and what is done.",
     "show": "Show an item, a run, a question or a commit.",
@@ -68,6 +76,7 @@ SUMMARIES = {
     "verify": "Say whether it is on the target, and how well proven.",
     "diff": "Show what a run changed.",
     "log": "Show what a run printed, or what happened in the fleet.",
+    "attach": "Open a worker's conversation, for you.",
     "report": "Write the morning report.",
     "inbox": "List what needs you.",
     "answer": "Answer a question.",
@@ -100,10 +109,14 @@ SUMMARIES = {
     "note": "For workers: say something to be shown.",
     "todos": "For workers: replace the progress board.",
     "follow-up": "For workers: file work you came upon as an item.",
+    "spawn": "For workers: hand a part of your work to a child.",
+    "wait": "For workers: end your turn until your children have ended.",
     "may-write": "For workers: ask whether a file lies in your scope.",
     "mcp": "For workers: the same as tools, over MCP.",
     "hook": "Answer an agent's hook where no gate does.",
     "agents": "List the agent programs, and which work here.",
+    "skills": "Teach your own agents to work with ganger.",
+    "kinds": "List the kinds of workers, and what they are told.",
     "config": "Explain where each setting comes from.",
     "exit-codes": "Print what the exit codes mean.",
     "schema": "Print the JSON schema of a file or message.",
@@ -264,7 +277,7 @@ def main(args: list[str], *, alone: bool = False) -> int:
         return USAGE
     except click.UsageError as error:
         where = error.ctx.command_path if error.ctx is not None else "ganger"
-        tell_error(error.format_message(), f"{where} --help")
+        tell_error(" ".join(error.format_message().split()), f"{where} --help")
         return USAGE
     except click.ClickException as error:
         tell_error(error.format_message())

@@ -31,6 +31,7 @@ from ganger.core.loop import Intent, StopReason
 from ganger.core.model import Refusal
 from ganger.drivers.background import start_detached
 from ganger.drivers.hooks import DIALECTS
+from ganger.drivers.port import must_speak
 from ganger.errors import ConfigError, GangerError, UsageError
 from ganger.git import trash
 from ganger.git.hub import Hub
@@ -41,6 +42,7 @@ from ganger.plans.values import SECOND_MS
 from ganger.service import ci, containment, place, predicates, reconcile_step, scorers, trust, wiring
 from ganger.service.door import Door, Tell, submit, tell_supervisor
 from ganger.service.fleet import Fleet
+from ganger.service.hidden import of_environment
 from ganger.service.hook_settings import GateMode
 from ganger.service.worker_door import WorkerDoor
 from ganger.supervisor import sharing, walls
@@ -48,6 +50,7 @@ from ganger.supervisor.effects import CiSeen
 from ganger.supervisor.hooked import Hooked, HookService
 from ganger.supervisor.loop import Supervisor
 from ganger.supervisor.metered import Metered
+from ganger.supervisor.packet import Told
 from ganger.supervisor.tooled import Tooled
 from ganger.supervisor.watch import Watch
 from ganger.supervisor.world import RealWorld
@@ -234,7 +237,7 @@ def _agree(parts: wiring.Parts, plans: tuple[Plan, ...], trusted: bool) -> None:
         if not (sys.stdin.isatty() and click.confirm("\nRun them?", err=True)):
             raise UsageError("nobody has agreed to these commands", "look at them, then add --trust")
     place.prepare(parts.state_dir, parts.repository.common_dir)
-    trust.trust(parts.state_dir, digest, who)
+    wiring.agree(parts, plans, who)
 
 
 @contextmanager
@@ -269,9 +272,11 @@ def supervise(
     watch = Watch()
     if shown or jail.tier == TIERS[0]:
         tell(f"containment: {holds.line}")
-    worker_door = WorkerDoor(parts.state_dir, fleet)
+    hidden = of_environment(parts.config.model_keys, os.environ)
+    worker_door = WorkerDoor(parts.state_dir, fleet, hidden)
     hooked, metered = hook_service(parts, fleet, hub), _gateway(parts)
-    tooled = Tooled(parts.state_dir) if parts.config.hooks.mcp and importlib.util.find_spec("mcp") else None
+    asks = parts.config.hooks
+    tooled = Tooled(parts.state_dir, asks.mcp_calls_max) if asks.mcp and importlib.util.find_spec("mcp") else None
     try:
         trash.prune(parts.state_dir, wiring.TRASH_KEEP_MS, wall_ms())
         _clear_scratch(parts.state_dir)
@@ -298,6 +303,8 @@ def supervise(
             hooked,
             metered,
             tooled,
+            Told(wiring.rules(parts, os.environ), parts.config.presets, parts.config.explain()),
+            hidden,
         )
         asked = predicates.Predicates(
             parts.state_dir,
@@ -336,8 +343,9 @@ def hook_service(parts: wiring.Parts, fleet: Fleet, hub: Hub) -> HookService | N
         hub,
         parts.config.hooks,
         parts.config.protected,
-        lambda agent: agent in agents and agents[agent][0].capabilities.reports_by_exit,
+        lambda agent: agent in agents and not must_speak(*agents[agent]),
         parts.config.jail.bounds.writable,
+        of_environment(parts.config.model_keys, os.environ),
     )
     return HookService(hooked, fleet)
 

@@ -24,8 +24,9 @@ SETTLED = ("landed", "finished", "given_up", "withdrawn", "held")
 WORTH_A_LINE = (
     *(ev.PlanAdded, ev.PlanPaused, ev.PlanResumed, ev.PlanStopped, ev.PlanSteered, ev.ScheduleFired),
     *(ev.ItemWaited, ev.ItemRetried, ev.RunGranted, ev.WorkerStarted, ev.RunReported, ev.NoteAdded),
-    *(ev.MessageSent, ev.MessagesRead),
-    *(ev.TurnRepeated, ev.RunFlagged, ev.RunRewound, ev.QuestionAsked, ev.QuestionAnswered, ev.VerdictGiven),
+    *(ev.MessageSent, ev.MessagesRead, ev.RunParked, ev.FactAdded, ev.FactRetracted),
+    *(ev.TurnRepeated, ev.RunFlagged, ev.GuardSilent, ev.RunRewound, ev.VerdictGiven),
+    *(ev.QuestionAsked, ev.QuestionAnswered, ev.QuestionEscalated),
     *(ev.TrainTested, ev.PairFound, ev.TargetFoundRed, ev.LandingAbandoned, ev.RunLanded, ev.RunEnded),
     *(ev.LeaseGranted, ev.LeaseEnded, ev.ProviderLimited, ev.BreakerOpened, ev.BreakerClosed, ev.Forbade),
 )

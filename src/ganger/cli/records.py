@@ -227,7 +227,7 @@ def _print_story(story: Trace) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
 @click.pass_obj
 def prune(app: App, older_than: str, classes: tuple[str, ...], dry_run: bool, as_json: bool) -> int:
-    """Put kept files of runs that ended long ago into the trash: prompts, output, logs of checks.
+    """Put kept files of runs that ended long ago into the trash: prompts, output, logs of checks, conversations.
 
     The journal and the manifests stay. Each run is recorded, and those that nobody had decided on are told: their
     loss is a debt. A journal that does not hold prunes nothing.

@@ -113,7 +113,7 @@ def _look(reader: Reader, supervised: bool, containment: dict[str, str]) -> _See
         seq=reader.last_seq(),
         counts=_told_apart(reader.counts(now_ms), live),
         live=live,
-        questions=len(reader.questions()),
+        questions=sum(not row.agent for row in reader.questions()),
         leases=reader.leases(now_ms),
         breakers=reader.breakers(),
         windows=reader.windows(now_ms),
@@ -194,7 +194,13 @@ def _say_text(seen: _Seen) -> None:
 
 
 def _does(row: LiveRow) -> str:
-    return "working, spinning" if row.status == "working" and row.liveness == "spinning" else row.status
+    import json
+
+    todos = json.loads(row.todos or "[]")
+    board = f", {sum(todo['state'] == 'completed' for todo in todos)}/{len(todos)} done" if todos else ""
+    spinning = ", spinning" if row.status == "working" and row.liveness == "spinning" else ""
+    child = f", for {row.spawner}" if row.spawner else ""
+    return f"{row.status}{spinning}{board}{child}"
 
 
 def _ci_says(row: CiRow, now_ms: int) -> str:

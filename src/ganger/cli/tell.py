@@ -34,16 +34,16 @@ def tell_run(app: App, run_or_item: str, text: str, when: str, as_json: bool) ->
     Exit status: 0 it will be told; 1 there is no such live run.
     """
     state_dir = fleet_at(app)
-    run = _live_run(look(state_dir).state, run_or_item)
+    run = live_run(look(state_dir).state, run_or_item)
     if run is None:
         reason = f"{run_or_item} is no live run, and no item that has one"
         return answered(Refusal(RefusalCode.unknown_ref, reason, "ganger status lists them"), "", as_json=as_json)
-    said = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    reply = ask(state_dir, cmd.TellRun(run.id, said, When(when), name_of(asker())))
+    reply = ask(state_dir, cmd.TellRun(run.id, as_text(text), When(when), name_of(asker())))
     return answered(reply, f"{run.id} will be told {expected(run, When(when))}: ganger show {run.id}", as_json=as_json)
 
 
-def _live_run(state: State, ref: str) -> Run | None:
+def live_run(state: State, ref: str) -> Run | None:
+    """The live run of that name, or of the item of that name; None where there is none."""
     if is_run_id(ref):
         return state.runs.get(RunId(ref))
     item = state.items.get(ItemId(ref))
@@ -63,3 +63,8 @@ def expected(run: Run, when: When) -> str:
     if when is When.after_turn or not run.has_worker:
         return "in a turn of its own"
     return "with its next tool call, or in a turn of its own"
+
+
+def as_text(text: str) -> str:
+    """Words from the command line as text: bytes that are not UTF-8 are replaced."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

@@ -6,6 +6,7 @@ question; none of them makes anything accepted. Where nobody listens, what was s
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -20,7 +21,19 @@ from ganger.core import commands as cmd
 from ganger.core.ids import RunId, Token, is_run_id
 from ganger.core.model import Outcome, Todo
 from ganger.errors import UsageError
-from ganger.service.worker_talk import Done, Kept, MayWrite, Refused, Say, Unheard, new_key, speak
+from ganger.service.worker_talk import (
+    Done,
+    HeardMail,
+    Kept,
+    Mail,
+    MayWrite,
+    Refused,
+    Say,
+    Unheard,
+    fetch_mail,
+    new_key,
+    speak,
+)
 from ganger.worker_api.tool_relay import relay
 
 TODO_BYTES_MAX = 64_000
@@ -47,6 +60,12 @@ class _Me:
     def may_write(self, path: str) -> Done | Refused | Kept:
         """Ask whether the run may write a file."""
         return self._speak(MayWrite(path, self.token, self.secret, new_key()))
+
+    def has_heard(self, mail: Mail) -> None:
+        """Say that the worker was shown what was said to it; that it was not said is no loss."""
+        if mail.messages:
+            with contextlib.suppress(OSError):
+                speak(self.door, HeardMail(mail.messages, self.token, self.secret, new_key()))
 
     def _speak(self, message: Say | MayWrite) -> Done | Refused | Kept:
         try:
@@ -78,6 +97,8 @@ def _clean(text: str) -> str:
 def my_work(as_json: bool) -> int:
     """Print the brief of this run again: what to do, its limits, what was wrong before, the answers.
 
+    What was said to the run since then, and waits for its worker, follows it, once.
+
     Exit status: 0 there it is; 1 there is none yet.
     """
     me = _Me()
@@ -86,10 +107,15 @@ def my_work(as_json: bool) -> int:
         tell_error(f"{me.run} has no brief yet")
         return NO
     brief = turns[-1].read_text(encoding="utf-8")
+    mail = fetch_mail(me.door, me.token, me.secret)
     if as_json:
-        say_json("ganger.my-work", {"run": me.run, "brief": brief})
+        say_json("ganger.my-work", {"run": me.run, "brief": brief, "said": mail.text})
     else:
         say(brief)
+        if mail.text:
+            say(mail.text)
+    sys.stdout.flush()
+    me.has_heard(mail)
     return YES
 
 
@@ -142,15 +168,22 @@ def done(
 @click.option("--option", "options", multiple=True, help="A possible answer; at most four.")
 @click.option("--recommend", default="", help="The option you would choose.")
 @click.option("--risk", default="", help="What can go wrong.")
+@click.option(
+    "--audience",
+    type=click.Choice(["person", "consult"]),
+    default="person",
+    help="consult: an agent is asked first, if the fleet has one for that. What needs leave needs a person.",
+)
 @as_json
-def ask(question: str, options: tuple[str, ...], recommend: str, risk: str, as_json: bool) -> int:
+def ask(question: str, options: tuple[str, ...], recommend: str, risk: str, audience: str, as_json: bool) -> int:
     """Ask a person, and end the turn: the answer comes with the next one.
 
     Exit status: 0 it is taken; 1 refused, as when the run has ended or has spoken already.
     """
     me = _Me()
     choices = tuple(map(_clean, options))
-    command = cmd.AskQuestion(me.run, me.token, _clean(question), choices, _clean(recommend), _clean(risk))
+    said = (_clean(question), choices, _clean(recommend), _clean(risk), audience)
+    command = cmd.AskQuestion(me.run, me.token, *said)
     return _said(me.say(command), "asked: end your turn now, the answer comes with the next one", as_json=as_json)
 
 
@@ -169,14 +202,19 @@ def fail(reason: str, as_json: bool) -> int:
 
 @click.command()
 @click.argument("text")
+@click.option("--fact", is_flag=True, help="Tell it to other workers, as your word that nobody has checked.")
+@click.option("--about", multiple=True, help="Of a fact: a pattern of paths in your scope; repeatable.")
 @as_json
-def note(text: str, as_json: bool) -> int:
+def note(text: str, fact: bool, about: tuple[str, ...], as_json: bool) -> int:
     """Say something to be shown to a person. Nobody acts on it.
+
+    With --fact it is told to those who work on these paths after you (all of your scope, or --about).
 
     Exit status: 0 it is taken; 1 refused, as when the run has ended or has spoken already.
     """
     me = _Me()
-    return _said(me.say(cmd.AddNote(me.run, me.token, _clean(text))), "noted", as_json=as_json)
+    command = cmd.AddNote(me.run, me.token, _clean(text), fact, tuple(map(_clean, about)))
+    return _said(me.say(command), "noted", as_json=as_json)
 
 
 @click.command()
@@ -217,6 +255,47 @@ def follow_up(title: str, brief: str, scope: tuple[str, ...], as_json: bool) -> 
     answer = me.say(command)
     filed = f"filed as {', '.join(answer.added)}" if isinstance(answer, Done) else "filed"
     return _said(answer, filed, as_json=as_json, unchanged="filed already")
+
+
+@click.command()
+@click.argument("kind")
+@click.option("--title", default="", help="What it is to do, on one line; else the brief's first.")
+@click.option("--brief", required=True, help="All it is to know: it sees the repository, and nothing of your work.")
+@click.option("--scope", multiple=True, help="A path pattern it may change, inside your scope; repeatable.")
+@click.option("--agent", default="", help="Another agent of ganger.toml than yours.")
+@click.option("--inherit", is_flag=True, help="It begins with a copy of your conversation, if your agent can.")
+@click.option("--fresh", is_flag=True, help="It knows nothing of yours; this stands over --inherit, and its kind.")
+@as_json
+def spawn(
+    kind: str, title: str, brief: str, scope: tuple[str, ...], agent: str, inherit: bool, fresh: bool, as_json: bool
+) -> int:
+    """Hand a part of your work to a child of KIND, where your kind may have such children.
+
+    It works beside you, on what is left of your budget. What came of it is said to you when it has ended; `ganger wait`
+    ends your turn until then.
+
+    Exit status: 0 it is begun; 1 refused, with the reason.
+    """
+    me = _Me()
+    title, brief = _clean(title) or cmd.title_of(_clean(brief)), _clean(brief)
+    seeding = "fresh" if fresh else "inherit" if inherit else ""
+    asked = (_clean(kind), title, brief, tuple(map(_clean, scope)), _clean(agent), seeding)
+    command = cmd.SpawnChild(me.run, me.token, *asked)
+    answer = me.say(command)
+    begun = f"begun as {', '.join(answer.added)}" if isinstance(answer, Done) else "begun"
+    return _said(answer, begun, as_json=as_json, unchanged="a child of yours does that already")
+
+
+@click.command()
+@as_json
+def wait(as_json: bool) -> int:
+    """End the turn until all your children have ended; what came of them is in your next brief.
+
+    Exit status: 0 it is taken; 1 refused, as when there is nothing to wait for.
+    """
+    me = _Me()
+    text = "parked: end your turn now, the next one begins when your children have ended"
+    return _said(me.say(cmd.ParkRun(me.run, me.token)), text, as_json=as_json, unchanged="parked already")
 
 
 @click.command()

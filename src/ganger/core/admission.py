@@ -94,6 +94,9 @@ def item_refusal(state: State, item: Item, now_ms: int) -> Refusal | None:
         # Nobody may force that, so it must not stand behind what can be forced.
         reason = f"item {name} waits for {', '.join(unmet)}"
         return Refusal(RefusalCode.not_ready, reason, holder=unmet[0])
+    if item.question:
+        reason = f"item {name} waits for the answer to {item.question}"
+        return Refusal(RefusalCode.not_ready, reason, f"ganger answer {item.question}", item.question)
     if item.stopped:
         return Refusal(RefusalCode.held, f"item {name} was stopped: {item.stopped}", f"ganger retry {name}")
     if item.given_up:
@@ -341,6 +344,10 @@ def admit_write(lease: Lease, path: str, now_ms: int, rules: PathRules) -> Refus
         return Refusal(RefusalCode.invalid, fault, "name the file as git does, from the repository's top")
     if now_ms >= lease.expires_ms:
         return Refusal(RefusalCode.lease_expired, "the lease has run out", "stop working on it")
+    if not lease.scope:
+        return Refusal(RefusalCode.overlap, f"{path} cannot be written: this run may change nothing", "only read")
+    if scope_matches(lease.lent, path, rules):
+        return Refusal(RefusalCode.overlap, f"{path} is a child's until that has ended", "ganger wait")
     if scope_matches(lease.scope, path, rules):
         return None
     return Refusal(RefusalCode.overlap, f"{path} is outside the scope {', '.join(lease.scope)}", "ask, or leave it")
@@ -360,4 +367,4 @@ def path_fault(path: str) -> str:
 
 def changes_nothing(spec: ItemSpec) -> bool:
     """Whether an item asks for no change: its runs are never judged or landed."""
-    return spec.kind == PLANNER
+    return spec.kind == PLANNER or spec.reads

@@ -20,6 +20,7 @@ PERSONS_ONLY: frozenset[type] = frozenset(
     {
         *(cmd.AnswerQuestion, cmd.RetryItem, cmd.RewindRun, cmd.ControlPlan, cmd.SetSchedule, cmd.DropSchedule),
         *(cmd.CloseBreaker, cmd.RecordPruning, cmd.UndoLanding, cmd.WaiveCi, cmd.TellRun),
+        *(cmd.Broadcast, cmd.AddFact, cmd.RetractFact),
     }
 )
 """Acts of a person: ganger itself never does them."""

@@ -49,6 +49,20 @@ def in_full(policy: Policy) -> Usage:
     return Usage(cap.usd_micros or 0, cap.tokens or 0, cap.wall_ms or 0)
 
 
+def share(run: Run, left: int) -> Usage | Refusal:
+    """How much a child of a run reserves, of what is left of the run's own reservation: as much as each of the `left`
+    children that it may still have, and as the run itself keeps. Refuses where that is nothing.
+    """
+    figures = []
+    for figure in ("usd_micros", "tokens", "wall_ms"):
+        limit, free = getattr(run.reserved, figure), getattr(run.outstanding, figure)
+        figures.append(free // (left + 1))
+        if limit and not figures[-1]:
+            reason = f"{run.id} has {amount(figure, free)} left of {amount(figure, limit)}"
+            return Refusal(RefusalCode.budget, reason, "do it yourself")
+    return Usage(*figures)
+
+
 def spent_and_reserved(state: State, account: str) -> Usage:
     """What an account has paid, and what live runs may still draw from it."""
     return state.accounts.get(account, NOTHING).plus(state.outstanding.get(account, NOTHING))
@@ -86,10 +100,11 @@ def overspent(run: Run, age_ms: int) -> str:
 
     The turn under way is metered as it goes, so it is stopped at most one call too late.
     """
-    spent = run.spent_in_all.plus(Usage(wall_ms=age_ms if run.has_worker else 0))
+    spent = run.drawn.plus(Usage(wall_ms=age_ms if run.has_worker else 0))
+    who, has = ("the run", "has") if run.lent == NOTHING else ("the run and its children", "have")
     for figure in ("usd_micros", "tokens", "wall_ms"):
         limit = getattr(run.reserved, figure)
         used = getattr(spent, figure)
         if limit and used >= limit:
-            return f"the run has spent {amount(figure, used)} of {amount(figure, limit)}"
+            return f"{who} {has} spent {amount(figure, used)} of {amount(figure, limit)}"
     return ""

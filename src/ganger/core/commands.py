@@ -27,10 +27,15 @@ from ganger.core.model import (
 )
 
 NOTE_CHARS_MAX = 4_000
+FACT_CHARS_MAX = 1_000
 SUMMARY_CHARS_MAX = 20_000
 TOOL_USES_MAX, TOOL_CHARS_MAX = 200, 400
 """Tool uses in one command, and characters of each text in them."""
 TODOS_MAX = 12
+TITLE_CHARS = 72
+"""Of a title that is made of a brief."""
+CONTEXT_MAX, CONTEXT_CHARS_MAX = 5, 1_000
+"""Entries of evidence, and of what is recommended, that a child may report; and characters in each."""
 
 
 class Request(Struct, frozen=True, tag=True, gc=False, omit_defaults=True, forbid_unknown_fields=True):
@@ -121,6 +126,34 @@ class FileFollowUp(Request, frozen=True):
     title: str
     brief: str
     scope: tuple[str, ...]
+
+
+class SpawnChild(Request, frozen=True):
+    """A worker hands a part of its work to a child: a run of its own, within what the asking run may."""
+
+    run: RunId
+    token: Token
+    kind: str
+    title: str
+    brief: str
+    scope: tuple[str, ...] = ()
+    """What it may change, inside the asking run's scope; for a kind that changes nothing, what it is about."""
+    agent: str = ""
+    """Empty: the asking run's."""
+    seeding: str = ""
+    """As in `ItemSpec.seeding`."""
+
+
+def title_of(brief: str) -> str:
+    """A title for a brief that has none: the beginning of its first line."""
+    return " ".join(brief.strip().partition("\n")[0].split())[:TITLE_CHARS]
+
+
+class ParkRun(Request, frozen=True):
+    """A worker ends its turn until the children of its run have ended."""
+
+    run: RunId
+    token: Token
 
 
 class RepeatTurn(Request, frozen=True):
@@ -267,6 +300,31 @@ class TellRun(Request, frozen=True):
     by: str
 
 
+class Broadcast(Request, frozen=True):
+    """Say something to several live runs: at work or with their next turn, and without a turn of its own."""
+
+    runs: tuple[RunId, ...]
+    text: str
+    by: str
+
+
+class AddFact(Request, frozen=True):
+    """Put on record what runs are to be told that work on the paths it is about."""
+
+    text: str
+    by: str
+    about: tuple[str, ...] = ()
+    """Patterns of paths; empty: everything."""
+
+
+class RetractFact(Request, frozen=True):
+    """Strike a fact out; it stays on record."""
+
+    fact: Seq
+    by: str
+    why: str = ""
+
+
 class GiveMessages(Request, frozen=True):
     """Claim what waits for a run, just before it is handed to the worker of a turn."""
 
@@ -315,6 +373,8 @@ class RecordExit(Request, frozen=True):
     signal: int | None = None
     lost: bool = False
     cpu_ms: int = 0
+    must_speak: bool = False
+    """Whether ending well without a word says nothing; otherwise it says `done`."""
 
 
 class RenewLeases(Request, frozen=True):
@@ -352,14 +412,25 @@ class AskQuestion(Request, frozen=True):
     options: tuple[str, ...] = ()
     recommend: str = ""
     risk: str = ""
+    audience: str = "person"
+    """`person`, or `consult`: an agent is asked first, where one is configured for that."""
+
+
+class EscalateQuestion(Request, frozen=True):
+    """Have a question put to a person that an agent was asked in vain."""
+
+    question: QuestionId
 
 
 class AddNote(Request, frozen=True):
-    """A worker says something to be shown."""
+    """A worker says something to be shown, or as a fact to be told to other workers, as nobody's but its own word."""
 
     run: RunId
     token: Token
     text: str
+    fact: bool = False
+    about: tuple[str, ...] = ()
+    """Of a fact: patterns of the paths it is about; empty: all of the run's scope."""
 
 
 class RecordTools(Request, frozen=True):
@@ -368,6 +439,16 @@ class RecordTools(Request, frozen=True):
     run: RunId
     token: Token
     uses: tuple[ToolUse, ...]
+
+
+class RecordSilence(Request, frozen=True):
+    """Note that a turn's agent used more tools than its hooks asked about."""
+
+    run: RunId
+    token: Token
+    turn: int
+    used: int
+    asked: int
 
 
 class SetTodos(Request, frozen=True):
@@ -424,6 +505,8 @@ class RecordTrain(Request, frozen=True):
     """Those that do not merge with others of this batch, but with the target."""
     tip: Commit = Commit("")
     """Where the journal had the target when the test began; empty: nobody looked."""
+    no_lines: tuple[tuple[RunId, tuple[str, ...]], ...] = ()
+    """Of the conflicts, those with files that no lines can be marked in."""
 
 
 class RecordProbe(Request, frozen=True):
@@ -481,6 +564,8 @@ class RecordUndo(Request, frozen=True):
     reason: str = ""
     """Why it cannot land; empty when it passed."""
     took_ms: int = 0
+    changed: tuple[str, ...] = ()
+    """The files of the target that it changes."""
 
 
 class RecordCi(Request, frozen=True):
@@ -549,6 +634,8 @@ Command: TypeAlias = (
     | SweepLeases
     | AskPlanner
     | FileFollowUp
+    | SpawnChild
+    | ParkRun
     | RepeatTurn
     | RecordRecovery
     | FlagRun
@@ -571,11 +658,16 @@ Command: TypeAlias = (
     | ReportDone
     | ReportFail
     | AskQuestion
+    | EscalateQuestion
     | AddNote
     | TellRun
+    | Broadcast
+    | AddFact
+    | RetractFact
     | GiveMessages
     | RecordRead
     | RecordTools
+    | RecordSilence
     | SetTodos
     | AnswerQuestion
     | RecordEvidence
@@ -594,5 +686,7 @@ Command: TypeAlias = (
     | RetryItem
     | RecordSupervisor
 )
-WorkerCommand: TypeAlias = ReportDone | ReportFail | AskQuestion | AddNote | SetTodos | FileFollowUp
+WorkerCommand: TypeAlias = (
+    ReportDone | ReportFail | AskQuestion | AddNote | SetTodos | FileFollowUp | SpawnChild | ParkRun
+)
 """What a worker may ask for: nothing here changes policy, another run, or what is accepted."""

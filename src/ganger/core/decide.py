@@ -6,7 +6,22 @@ from typing import TypeAlias
 
 from msgspec.structs import replace
 
-from ganger.core import closing, foundation, landing, leases, lifecycle, messages, program, recovery, undo
+from ganger.core import (
+    closing,
+    consult,
+    empty_turns,
+    family,
+    foundation,
+    known,
+    landing,
+    leases,
+    lifecycle,
+    messages,
+    program,
+    recovery,
+    spawning,
+    undo,
+)
 from ganger.core import commands as cmd
 from ganger.core import events as ev
 from ganger.core.admission import FORCEABLE, admit, permit_refusal, refusals, unweighed_refusal, wanted_by
@@ -37,6 +52,10 @@ Decision: TypeAlias = tuple[ev.Event, ...] | Refusal
 
 def decide(state: State, command: cmd.Command, now_ms: int, policy: Policy) -> Decision:
     """Decide `command` on `state` at `now_ms` (the store's clock). Pure; the caller appends the events."""
+    return consult.with_outcome(state, _decide(state, command, now_ms, policy), now_ms)
+
+
+def _decide(state: State, command: cmd.Command, now_ms: int, policy: Policy) -> Decision:
     match command:
         case cmd.AddPlan():
             return _add_plan(state, command)
@@ -54,6 +73,10 @@ def decide(state: State, command: cmd.Command, now_ms: int, policy: Policy) -> D
             return program.decide_planner(state, command, policy)
         case cmd.FileFollowUp():
             return program.decide_follow_up(state, command, policy)
+        case cmd.SpawnChild():
+            return spawning.decide_spawn(state, command, now_ms, policy)
+        case cmd.ParkRun():
+            return spawning.decide_park(state, command)
         case cmd.RepeatTurn(why=Again.told):
             return messages.decide_turn(state, command)
         case cmd.RepeatTurn():
@@ -99,17 +122,30 @@ def decide(state: State, command: cmd.Command, now_ms: int, policy: Policy) -> D
         case cmd.ReportFail():
             return lifecycle.decide_fail(state, command)
         case cmd.AskQuestion():
-            return lifecycle.decide_ask(state, command, now_ms)
+            asked = lifecycle.decide_ask(state, command, now_ms)
+            return consult.with_consultant(state, command, asked, now_ms, policy)
+        case cmd.EscalateQuestion():
+            return consult.decide_escalate(state, command, now_ms)
+        case cmd.AddNote(fact=True):
+            return known.decide_noted(state, command)
         case cmd.AddNote():
             return lifecycle.decide_note(state, command)
         case cmd.TellRun():
             return messages.decide_tell(state, command)
+        case cmd.Broadcast():
+            return messages.decide_broadcast(state, command, now_ms, policy)
+        case cmd.AddFact():
+            return known.decide_fact(state, command)
+        case cmd.RetractFact():
+            return known.decide_retract(state, command)
         case cmd.GiveMessages():
             return messages.decide_give(state, command)
         case cmd.RecordRead():
             return messages.decide_read(state, command)
         case cmd.RecordTools():
             return lifecycle.decide_tools(state, command)
+        case cmd.RecordSilence():
+            return lifecycle.decide_silence(state, command, policy)
         case cmd.SetTodos():
             return lifecycle.decide_todos(state, command)
         case cmd.AnswerQuestion():
@@ -125,7 +161,8 @@ def decide(state: State, command: cmd.Command, now_ms: int, policy: Policy) -> D
         case cmd.JudgeCandidate():
             return landing.decide_judge(state, command, policy)
         case cmd.RecordLanding():
-            return messages.with_moved(state, landing.decide_landing(state, command, now_ms, policy))
+            landed = landing.decide_landing(state, command, now_ms, policy)
+            return spawning.with_results(state, messages.with_moved(state, landed))
         case cmd.UndoLanding():
             return undo.decide_undo(state, command)
         case cmd.RecordUndo():
@@ -139,7 +176,7 @@ def decide(state: State, command: cmd.Command, now_ms: int, policy: Policy) -> D
         case cmd.StopRun():
             return lifecycle.decide_stop(state, command)
         case cmd.RecordEnd():
-            return lifecycle.decide_end(state, command, now_ms, policy)
+            return spawning.with_results(state, lifecycle.decide_end(state, command, now_ms, policy))
         case cmd.RetryItem():
             return lifecycle.decide_retry(state, command)
         case cmd.RecordSupervisor():
@@ -169,6 +206,8 @@ def _add_plan(state: State, command: cmd.AddPlan) -> Decision:
         gone = of_plan and item.spec.id not in wanted
         if gone and not (item.landed or item.withdrawn):
             events.append(ev.ItemWithdrawn(item.spec.id))
+            if item.question:
+                events.append(ev.QuestionWithdrawn(item.question, f"{item.spec.id} is in its plan no longer"))
     for spec, brief in command.items:
         events += _item_events(state, spec, brief)
     return tuple(events)
@@ -179,6 +218,9 @@ def _plan_refusal(state: State, command: cmd.AddPlan, wanted: set[ItemId]) -> Re
         present = state.items.get(spec.id)
         if present is not None and present.spec.plan != command.plan and not present.withdrawn:
             reason = f"item {spec.id} belongs to plan {present.spec.plan} already"
+            return Refusal(RefusalCode.conflict, reason, "give it another id")
+        if present is not None and present.spec.spawner:
+            reason = f"item {spec.id} was done for {present.spec.spawner}"
             return Refusal(RefusalCode.conflict, reason, "give it another id")
         unknown = [before for before in spec.after if before not in wanted and before not in state.items]
         if unknown:
@@ -338,7 +380,7 @@ def _answer(state: State, command: cmd.AnswerQuestion, policy: Policy) -> Decisi
 def _choice_refusal(question: Question, choice: str) -> Refusal | None:
     if not choice.strip():
         return Refusal(RefusalCode.invalid, f"the answer to {question.id} is empty")
-    if question.kind is QuestionKind.worker or choice in question.options:
+    if question.kind in (QuestionKind.worker, QuestionKind.no_lines) or choice in question.options:
         return None
     return Refusal(
         RefusalCode.invalid, f"{choice!r} is no answer to {question.id}", f"one of: {' | '.join(question.options)}"
@@ -353,6 +395,10 @@ def _evidence(state: State, command: cmd.RecordEvidence, now_ms: int, policy: Po
         return Refusal(RefusalCode.wrong_state, f"{run.id} is not waiting for evidence on turn {command.turn}")
     if run.report is None or run.has_worker or run.turn_due:
         return Refusal(RefusalCode.wrong_state, f"{run.id} has not ended its turn")
+    if state.items[run.item].spec.reads:
+        return Refusal(RefusalCode.wrong_state, f"{run.id} was asked for no change: there is nothing to judge")
+    if children := family.living(state, run):
+        return Refusal(RefusalCode.wrong_state, f"{children[0].id}, a child of {run.id}, has not ended")
     if command.evidence.base != run.base:
         known = f"{run.base[:12]}, the evidence is on {command.evidence.base[:12]}"
         return Refusal(RefusalCode.conflict, f"the base of {run.id} is {known}")
@@ -366,12 +412,19 @@ def _evidence(state: State, command: cmd.RecordEvidence, now_ms: int, policy: Po
         witness=policy.witness,
         off_plan=policy.off_plan,
     )
-    again = verdict.kind is VerdictKind.rejected and run.rejections + 1 < policy.turns_max
+    empty = empty_turns.reminder(run, command.evidence, now_ms, policy) or empty_turns.bounce(
+        state, run, command.evidence, now_ms
+    )
+    if empty is not None:
+        return (empty,)
+    mute = empty_turns.no_report(run, command.evidence)
+    again = verdict.kind is VerdictKind.rejected and empty_turns.has_turn_left(run, policy) and not mute
     recorded = ev.EvidenceRecorded(run.id, run.turn, command.evidence)
     given = ev.VerdictGiven(run.id, command.evidence.commit, verdict, again)
     moved = moved_by_evidence(state, run, verdict.kind, command.evidence.checks, now_ms, policy)
     if verdict.kind is VerdictKind.rejected and not again:
-        return (recorded, given, *moved, ev.StopRequested(run.id, EndKind.rejected, "; ".join(verdict.reasons)))
+        why = "; ".join((*((mute,) if mute else ()), *verdict.reasons))
+        return (recorded, given, *moved, ev.StopRequested(run.id, EndKind.rejected, why))
     if verdict.kind is VerdictKind.unknown:
         return (recorded, given, *moved, lifecycle.ask_leave(state, run, command.evidence, verdict, now_ms))
     return (recorded, given, *moved)

@@ -24,6 +24,8 @@ class Exit(Struct, frozen=True, gc=False):
     signal: int | None = None
     lost: bool = False
     cpu_ms: int = 0
+    must_speak: bool = False
+    """Whether a worker of its agent has said nothing when it ends without a word; otherwise that says `done`."""
 
 
 class Clocks(Struct, frozen=True, gc=False):
@@ -56,6 +58,14 @@ class Limit(Struct, frozen=True, gc=False):
     """Whether it is busy, rather than a quota used up."""
 
 
+class Silence(Struct, frozen=True):
+    """That a turn's agent used more tools than its hooks asked about."""
+
+    turn: int
+    used: int
+    asked: int
+
+
 class Observed(Struct, frozen=True):
     """The world as it was seen just now."""
 
@@ -71,6 +81,8 @@ class Observed(Struct, frozen=True):
     """What the last turn of a run has spent so far, as its output says; living or just ended."""
     limits: dict[RunId, Limit] = field(default_factory=dict)
     """Runs whose last turn met with a provider's limit."""
+    silent: dict[RunId, Silence] = field(default_factory=dict)
+    """Runs in whose last turn the guard does not work; living or just ended."""
     repo: str = ""
     """Identity of the user's repository."""
     starting: frozenset[RunId] = frozenset()

@@ -163,6 +163,8 @@ class RunGranted(Fact, frozen=True):
     """The commit of the target that `base` was made of; empty when that is `base`."""
     stands_on: tuple[tuple[RunId, Commit], ...] = ()
     """The accepted candidates that `base` was made of, besides."""
+    spawner: RunId = RunId("")
+    """The run whose worker has this done for it: what is reserved is taken from that one's reservation."""
 
 
 class BaseMade(Fact, frozen=True):
@@ -339,11 +341,39 @@ class RunReported(Fact, frozen=True):
     report: Report
 
 
+class RunParked(Fact, frozen=True):
+    """A worker ended its turn until the children of its run have ended; what came of them is in its next brief."""
+
+    run: RunId
+    turn: int
+
+
 class NoteAdded(Fact, frozen=True):
     """A worker said something to be shown, never to be acted on."""
 
     run: RunId
     text: str
+
+
+class FactAdded(Fact, frozen=True):
+    """Something is known that others are to be told; the position of this entry is its number."""
+
+    text: str
+    by: str = ""
+    """The person; empty when a worker noted it, and nobody has checked it."""
+    about: tuple[str, ...] = ()
+    """Patterns of paths; empty: everything."""
+    run: RunId = RunId("")
+    """The run whose worker noted it; empty for a person's."""
+
+
+class FactRetracted(Fact, frozen=True):
+    """A fact does not hold any more: nobody is told of it from here on."""
+
+    fact: Seq
+    by: str
+    """The person; empty when it gave way to newer ones of workers."""
+    why: str = ""
 
 
 class MessageSent(Fact, frozen=True):
@@ -356,6 +386,8 @@ class MessageSent(Fact, frozen=True):
     """The person; empty when ganger gives notice."""
     landing: Commit = Commit("")
     """What landed that it is about; empty for what a person says."""
+    child: RunId = RunId("")
+    """The child of the run that has ended, and whose result this is; empty for everything else."""
 
 
 class MessagesDelivered(Fact, frozen=True):
@@ -382,6 +414,17 @@ class ToolsUsed(Fact, frozen=True):
     uses: tuple[ToolUse, ...]
 
 
+class GuardSilent(Fact, frozen=True):
+    """A worker's agent used tools about which its hooks should have asked, and did not."""
+
+    run: RunId
+    turn: int
+    used: int
+    """Uses of such tools that came back in the turn."""
+    asked: int
+    """How many of them the gate was asked about."""
+
+
 class TodosSet(Fact, frozen=True):
     """A worker replaced its board."""
 
@@ -396,11 +439,19 @@ class QuestionAsked(Fact, frozen=True):
 
 
 class QuestionAnswered(Fact, frozen=True):
-    """A person answered exactly this question."""
+    """A person answered exactly this question; or an agent that was asked in a person's place."""
 
     question: QuestionId
     choice: str
     by: str
+    """`agent:NAME` for an agent."""
+
+
+class QuestionEscalated(Fact, frozen=True):
+    """A question that an agent was asked first is a person's to answer from here on."""
+
+    question: QuestionId
+    reason: str
 
 
 class QuestionWithdrawn(Fact, frozen=True):
@@ -577,6 +628,8 @@ class UndoTested(Fact, frozen=True):
     reason: str = ""
     """Why it cannot land; empty when it passed."""
     took_ms: int = 0
+    changed: tuple[str, ...] = ()
+    """The files of the target that it changes."""
 
 
 class UndoDropped(Fact, frozen=True):
@@ -599,6 +652,10 @@ class LandingUndone(Fact, frozen=True):
     by: str
     why: str = ""
     back: bool = False
+    awaits_ci: bool = False
+    """Whether the item, back again, is closed only when CI is green on `new`."""
+    holds: bool = False
+    """With that: whether what comes after the item waits until then."""
 
 
 class StopRequested(Fact, frozen=True):
@@ -671,14 +728,19 @@ Event: TypeAlias = (
     | WorkerStarted
     | WorkerExited
     | RunReported
+    | RunParked
     | NoteAdded
+    | FactAdded
+    | FactRetracted
     | MessageSent
     | MessagesDelivered
     | MessagesRead
     | ToolsUsed
+    | GuardSilent
     | TodosSet
     | QuestionAsked
     | QuestionAnswered
+    | QuestionEscalated
     | QuestionWithdrawn
     | EvidenceRecorded
     | VerdictGiven

@@ -8,7 +8,7 @@ from zlib import crc32
 
 from msgspec.structs import replace
 
-from ganger.core import closing, train
+from ganger.core import closing, family, train
 from ganger.core import events as ev
 from ganger.core.facts import (
     Breaker,
@@ -28,6 +28,7 @@ from ganger.core.facts import (
 )
 from ganger.core.ids import Commit, PlanId, QuestionId, RunId, Seq, Token, lease_id
 from ganger.core.model import (
+    AGENT,
     NOTHING,
     PLANNER,
     Again,
@@ -40,14 +41,19 @@ from ganger.core.model import (
     Rung,
     Usage,
     VerdictKind,
+    When,
 )
 from ganger.core.patterns import PathRules
 from ganger.core.state import State
 from ganger.core.verdict import train_fault
 
+HOLDING = {EndKind.stopped, EndKind.unsent}
+"""Ends after which an item is not offered before a person says so."""
 FRUITLESS = {EndKind.failed, EndKind.stalled, EndKind.timed_out, EndKind.over_budget}
 """Ends that say nothing good about a kind or an agent."""
 STREAK_MAX = 32
+NOTIFIED_MAX = 20
+"""Notices of persons that are remembered of one run."""
 
 
 def evolve(state: State, entry: ev.Entry) -> None:
@@ -114,6 +120,11 @@ def brief_crc(brief: str) -> int:
     return crc32(brief.encode("utf-8", "surrogatepass"))
 
 
+def text_mark(text: str) -> tuple[int, int]:
+    """By what a text is known again."""
+    return brief_crc(text), len(text)
+
+
 def _item_added(state: State, entry: ev.Entry, event: ev.ItemAdded) -> None:
     item = Item(spec=event.spec, seq=entry.seq, hold=event.spec.hold, brief_crc=brief_crc(event.brief))
     if event.spec.kind == PLANNER:
@@ -121,7 +132,8 @@ def _item_added(state: State, entry: ev.Entry, event: ev.ItemAdded) -> None:
     else:
         parent = state.items.get(event.spec.parent)
         filed = parent is not None and parent.spec.kind == PLANNER
-        _change_plan(state, event.spec.plan, drained=False, quiet_replans=0, filed=filed)
+        if not (event.spec.spawner or event.spec.question):
+            _change_plan(state, event.spec.plan, drained=False, quiet_replans=0, filed=filed)
     state.link(item)
     state.put_item(item)
     state.refresh_dependents(event.spec.id)
@@ -160,7 +172,7 @@ def _item_retried(state: State, entry: ev.Entry, event: ev.ItemRetried) -> None:
 
 def _run_granted(state: State, entry: ev.Entry, event: ev.RunGranted) -> None:
     lease = Lease(Token(entry.seq), event.scope, event.mode, event.expires_ms, event.lane, event.alone)
-    state.granted += 1
+    state.granted += bool(event.scope) and not event.spawner
     state.put_run(
         Run(
             id=event.run,
@@ -176,8 +188,10 @@ def _run_granted(state: State, entry: ev.Entry, event: ev.RunGranted) -> None:
             permit_ms=event.permit_ms,
             root=event.root,
             stands_on=event.stands_on,
+            spawner=event.spawner,
         )
     )
+    family.after_grant(state, state.runs[event.run])
     if event.item in state.items:
         state.put_item(replace(state.items[event.item], run=event.run, attempts=event.attempt, waiting=None))
 
@@ -218,7 +232,7 @@ def _worker_started(state: State, entry: ev.Entry, event: ev.WorkerStarted) -> N
             replace(
                 run,
                 turn=event.turn,
-                turn_due=run.asked_turn == event.turn and not run.question,
+                turn_due=run.asked_turn == event.turn and not run.question and not run.parked,
                 worker=event.worker,
                 started_ms=entry.at_ms,
                 exited_ms=0,
@@ -238,7 +252,8 @@ def _worker_exited(state: State, entry: ev.Entry, event: ev.WorkerExited) -> Non
     if run is None or run.turn != event.turn or run.exited_ms:
         return
     lived = Usage(wall_ms=max(entry.at_ms - run.started_ms, 0))
-    silent = run.report is None and not run.question and run.stop is None and not run.turn_due and not run.rewind
+    spoken = run.report is not None or run.question or run.parked
+    silent = not spoken and run.stop is None and not run.turn_due and not run.rewind
     state.charge(run.item, lived)
     state.put_run(
         replace(
@@ -257,13 +272,19 @@ def _turn_repeated(state: State, entry: ev.Entry, event: ev.TurnRepeated) -> Non
         return
     repeat = Repeat(event.why, event.turn, event.reason, event.not_before_ms)
     again = (*run.repeats, event.why)
-    report = None if event.why is Again.told else run.report
-    state.put_run(replace(run, repeat=repeat, repeats=again, lost=False, turn_due=bool(run.exited_ms), report=report))
+    report = None if event.why in (Again.told, Again.idle) else run.report
+    due = {"turn_due": bool(run.exited_ms), "reminded": run.reminded or event.why is Again.idle}
+    state.put_run(replace(run, repeat=repeat, repeats=again, lost=False, report=report, **due))
 
 
 def _run_flagged(state: State, entry: ev.Entry, event: ev.RunFlagged) -> None:
     if event.run in state.runs:
         state.put_run(replace(state.runs[event.run], flag=event.liveness))
+
+
+def _guard_silent(state: State, entry: ev.Entry, event: ev.GuardSilent) -> None:
+    if event.run in state.runs:
+        state.put_run(replace(state.runs[event.run], unguarded=event.turn))
 
 
 def _usage_recorded(state: State, entry: ev.Entry, event: ev.UsageRecorded) -> None:
@@ -296,21 +317,25 @@ def _run_rewound(state: State, entry: ev.Entry, event: ev.RunRewound) -> None:
     run = state.runs.get(event.run)
     if run is None or run.stop is not None:
         return
-    state.questions.pop(run.question, None)
+    for question in run.questions:
+        state.questions.pop(question, None)
     state.search = train.without(state.search, run.id)
     state.put_run(
         replace(
             run,
             rewind=event.commit,
+            also_asked=(),
             turn=run.turn_speaking,
             turn_due=False,
             question=QuestionId(""),
+            parked=False,
             report=None,
             evidence=None,
             verdict=None,
             accepted_seq=Seq(0),
             repeat=None,
             lost=False,
+            reminded=False,
         )
     )
 
@@ -333,7 +358,23 @@ def _forbade(state: State, entry: ev.Entry, event: ev.Forbade) -> None:
 def _message_sent(state: State, entry: ev.Entry, event: ev.MessageSent) -> None:
     run = state.runs.get(event.run)
     if run is not None:
-        state.put_run(replace(run, messages=(*run.messages, Unread(entry.seq, event.when))))
+        notified = run.notified
+        if event.by and event.when is When.notice:
+            notified = (*notified, (*text_mark(event.text), entry.at_ms))[-NOTIFIED_MAX:]
+        messages = (*run.messages, Unread(entry.seq, event.when, child=bool(event.child)))
+        reminded = run.reminded and not event.by
+        state.put_run(replace(run, messages=messages, notified=notified, reminded=reminded))
+
+
+def _fact_added(state: State, entry: ev.Entry, event: ev.FactAdded) -> None:
+    state.known[entry.seq] = event.run
+    run = state.runs.get(event.run)
+    if run is not None:
+        state.put_run(replace(run, facts=run.facts + 1))
+
+
+def _fact_retracted(state: State, entry: ev.Entry, event: ev.FactRetracted) -> None:
+    state.known.pop(event.fact, None)
 
 
 def _messages_delivered(state: State, entry: ev.Entry, event: ev.MessagesDelivered) -> None:
@@ -356,6 +397,11 @@ def _run_reported(state: State, entry: ev.Entry, event: ev.RunReported) -> None:
         state.put_run(told)
 
 
+def _run_parked(state: State, entry: ev.Entry, event: ev.RunParked) -> None:
+    if event.run in state.runs:
+        family.after_park(state, state.runs[event.run], entry.at_ms)
+
+
 def _shown_only(state: State, entry: ev.Entry, event: Any) -> None:
     """Notes, boards, tool uses and prunings change nothing that is decided upon."""
 
@@ -367,11 +413,15 @@ def _question_asked(state: State, entry: ev.Entry, event: ev.QuestionAsked) -> N
     undo = state.undos.get(Commit(question.subject))
     if question.kind is QuestionKind.undo and undo is not None:
         state.undos[undo.commit] = replace(undo, question=question.id)
+    elif question.kind is QuestionKind.no_lines:
+        state.put_item(replace(state.items[question.item], question=question.id))
     elif question.run in state.runs:
         run = state.runs[question.run]
-        state.put_run(
-            replace(run, question=question.id, asked_turn=run.turn_speaking, reported_ms=entry.at_ms, repeat=None)
-        )
+        report = None if question.kind is QuestionKind.worker else run.report
+        first, *others = (*run.questions, question.id)
+        asked = {"question": first, "also_asked": tuple(others), "asked_turn": run.turn_speaking, "report": report}
+        asked["consulted"] = run.consulted + bool(question.agent)
+        state.put_run(replace(run, reported_ms=entry.at_ms, repeat=None, **asked))
     elif state.landing is not None and question.subject == state.landing.new:
         state.landing = replace(state.landing, question=question.id)
     elif question.kind in closing.QUESTIONS:
@@ -388,11 +438,21 @@ def _question_answered(state: State, entry: ev.Entry, event: ev.QuestionAnswered
     undo = state.undos.get(Commit(question.subject))
     if question.kind is QuestionKind.undo and undo is not None:
         state.undos[undo.commit] = replace(undo, question=QuestionId(""))
+    elif question.kind is QuestionKind.no_lines:
+        state.put_item(replace(state.items[question.item], question=QuestionId("")))
     elif question.run in state.runs:
-        next_turn = question.kind is QuestionKind.worker
-        state.put_run(replace(state.runs[question.run], question=QuestionId(""), turn_due=next_turn))
+        run = state.runs[question.run]
+        left, others = run.without_question(question.id)
+        due = {"turn_due": question.kind is QuestionKind.worker and not left, "question": left, "also_asked": others}
+        state.put_run(replace(run, reminded=run.reminded and event.by.startswith(AGENT), **due))
     elif state.landing is not None and state.landing.question == question.id:
         state.landing = replace(state.landing, question=QuestionId(""))
+
+
+def _question_escalated(state: State, entry: ev.Entry, event: ev.QuestionEscalated) -> None:
+    question = state.questions.get(event.question)
+    if question is not None:
+        state.questions[question.id] = replace(question, agent="")
 
 
 def _question_withdrawn(state: State, entry: ev.Entry, event: ev.QuestionWithdrawn) -> None:
@@ -401,10 +461,13 @@ def _question_withdrawn(state: State, entry: ev.Entry, event: ev.QuestionWithdra
         return
     closing.after_answer(state, question)
     run = state.runs.get(question.run)
+    if question.kind is QuestionKind.no_lines:
+        state.put_item(replace(state.items[question.item], question=QuestionId("")))
     if question.kind is QuestionKind.red_target and state.search.red == question.subject:
         state.search = replace(state.search, red=Commit(""))
-    if run is not None and run.question == question.id:
-        state.put_run(replace(run, question=QuestionId("")))
+    if run is not None and question.id in run.questions:
+        left, others = run.without_question(question.id)
+        state.put_run(replace(run, question=left, also_asked=others))
     elif state.landing is not None and state.landing.question == question.id:
         state.landing = replace(state.landing, question=QuestionId(""))
 
@@ -518,6 +581,8 @@ def _run_landed(state: State, entry: ev.Entry, event: ev.RunLanded) -> None:
             state.questions.pop(landing.question, None)
         state.landing = replace(landing, runs=left) if left else None
     run = state.drop_run(event.run)
+    if run is not None:
+        family.after_end(state, run)
     if run is not None and run.item in state.items:
         landed = {"landed": event.commit, "landed_ms": entry.at_ms, "merge": event.merge, "waiting": None}
         landed["landed_candidate"] = run.evidence.commit if run.evidence is not None else Commit("")
@@ -551,6 +616,12 @@ def _undo_requested(state: State, entry: ev.Entry, event: ev.UndoRequested) -> N
     )
 
 
+def _undo_tested(state: State, entry: ev.Entry, event: ev.UndoTested) -> None:
+    undo = state.undos.get(event.commit)
+    if undo is not None:
+        state.undos[event.commit] = replace(undo, changed=event.changed)
+
+
 def _undo_dropped(state: State, entry: ev.Entry, event: ev.UndoDropped) -> None:
     state.undos.pop(event.commit, None)
 
@@ -568,7 +639,10 @@ def _landing_undone(state: State, entry: ev.Entry, event: ev.LandingUndone) -> N
         return
     if event.back:
         shipped = {"landed": event.new, "landed_ms": entry.at_ms, "merge": event.new}
-        state.put_item(replace(item, undone=None, last_end=EndKind.landed, last_reason="", **shipped))
+        item = replace(item, undone=None, last_end=EndKind.landed, last_reason="", **shipped)
+        if event.awaits_ci:
+            closing.after_landing(state, item, event.holds, entry.at_ms)
+        state.put_item(item)
     else:
         reason = f"undone by {event.by} as {event.new[:12]}" + (f": {event.why}" if event.why else "")
         gone = {"landed": Commit(""), "landed_ms": 0, "merge": Commit("")}
@@ -588,6 +662,7 @@ def _run_ended(state: State, entry: ev.Entry, event: ev.RunEnded) -> None:
     run = state.drop_run(event.run)
     if run is None or run.item not in state.items:
         return
+    family.after_end(state, run)
     item = state.items[run.item]
     if event.end in FRUITLESS or (event.end is EndKind.rejected and _left_nothing(run)):
         for key in (f"kind:{run.kind}", f"agent:{run.agent}"):
@@ -602,7 +677,7 @@ def _run_ended(state: State, entry: ev.Entry, event: ev.RunEnded) -> None:
             run=RunId(""),
             failures=item.failures + event.counts,
             cool_until_ms=event.cool_until_ms,
-            stopped=(event.reason or "no reason given") if event.end is EndKind.stopped else item.stopped,
+            stopped=(event.reason or "no reason given") if event.end in HOLDING else item.stopped,
             last_end=event.end,
             last_reason=event.reason,
         )
@@ -669,14 +744,19 @@ _EVOLVE: dict[type, Callable[[State, ev.Entry, Any], None]] = {
     ev.WorkerStarted: _worker_started,
     ev.WorkerExited: _worker_exited,
     ev.RunReported: _run_reported,
+    ev.RunParked: _run_parked,
     ev.NoteAdded: _shown_only,
+    ev.FactAdded: _fact_added,
+    ev.FactRetracted: _fact_retracted,
     ev.MessageSent: _message_sent,
     ev.MessagesDelivered: _messages_delivered,
     ev.MessagesRead: _messages_read,
     ev.ToolsUsed: _shown_only,
+    ev.GuardSilent: _guard_silent,
     ev.TodosSet: _shown_only,
     ev.QuestionAsked: _question_asked,
     ev.QuestionAnswered: _question_answered,
+    ev.QuestionEscalated: _question_escalated,
     ev.QuestionWithdrawn: _question_withdrawn,
     ev.EvidenceRecorded: _evidence_recorded,
     ev.VerdictGiven: _verdict_given,
@@ -692,7 +772,7 @@ _EVOLVE: dict[type, Callable[[State, ev.Entry, Any], None]] = {
     ev.TargetRead: _target_read,
     ev.LossAccepted: _loss_accepted,
     ev.UndoRequested: _undo_requested,
-    ev.UndoTested: _shown_only,
+    ev.UndoTested: _undo_tested,
     ev.UndoDropped: _undo_dropped,
     ev.LandingUndone: _landing_undone,
     ev.StopRequested: _stop_requested,

@@ -55,6 +55,8 @@ class Unread(Struct, frozen=True, gc=False):
     """The turn whose worker it was handed to, or was about to be; 0 while it waits."""
     at_work: bool = False
     """Whether that was while the worker was at work; otherwise it stands in the brief."""
+    child: bool = False
+    """Whether it is what came of a child of the run."""
 
 
 class Run(Struct, frozen=True, gc=False):
@@ -80,7 +82,9 @@ class Run(Struct, frozen=True, gc=False):
     report: Report | None = None
     reported_ms: int = 0
     question: QuestionId = QuestionId("")
-    """The open question it waits for; empty for none."""
+    """The open question it waits for, the oldest of them; empty for none."""
+    also_asked: tuple[QuestionId, ...] = ()
+    """The others that its last turn asked and that are open: it waits for the answers to all."""
     asked_turn: int = 0
     """The last turn that ended with a question; 0 for none."""
     evidence: Evidence | None = None
@@ -120,6 +124,34 @@ class Run(Struct, frozen=True, gc=False):
     """Requests that its worker may not make and made."""
     messages: tuple[Unread, ...] = ()
     """What was said to it, as long as that is not read."""
+    spawner: RunId = RunId("")
+    """The run whose worker has this done for it; empty: nobody's child."""
+    children: tuple[RunId, ...] = ()
+    """The runs that its worker has had started, living and past."""
+    lent: Usage = NOTHING
+    """What of its reservation is its children's: all that the living ones reserve, and what the past ones spent."""
+    parked: bool = False
+    """Whether its turn is over until its living children have ended."""
+    unguarded: int = 0
+    """The last turn in which its guard was found silent; 0 for none."""
+    consulted: int = 0
+    """Questions of its workers that were put to an agent first."""
+    reminded: bool = False
+    """Whether it was reminded to say what became of it, and no person has said anything to it since."""
+    notified: tuple[tuple[int, int, int], ...] = ()
+    """The last notices of persons: checksum and length of each text, and when it was said."""
+    facts: int = 0
+    """Facts that its workers noted."""
+
+    @property
+    def questions(self) -> tuple[QuestionId, ...]:
+        """What it waits for, oldest first."""
+        return (self.question, *self.also_asked) if self.question else ()
+
+    def without_question(self, question: QuestionId) -> tuple[QuestionId, tuple[QuestionId, ...]]:
+        """What `question` and `also_asked` are when that one is closed."""
+        left = tuple(one for one in self.questions if one != question)
+        return (left[0], left[1:]) if left else (QuestionId(""), ())
 
     @property
     def grounds(self) -> tuple[Commit, ...]:
@@ -132,9 +164,14 @@ class Run(Struct, frozen=True, gc=False):
         return self.spent.plus(self.turn_spent)
 
     @property
+    def drawn(self) -> Usage:
+        """What is gone of its reservation: what it has spent, and what is its children's."""
+        return self.spent_in_all.plus(self.lent)
+
+    @property
     def outstanding(self) -> Usage:
-        """What is reserved for it and not spent yet."""
-        return self.reserved.minus(self.spent_in_all)
+        """What is reserved for it, not spent yet and not its children's."""
+        return self.reserved.minus(self.drawn)
 
     @property
     def is_busy(self) -> bool:
@@ -174,6 +211,8 @@ class Undo(Struct, frozen=True, gc=False):
     back: bool = False
     question: QuestionId = QuestionId("")
     """What it waits for; empty when it may go on."""
+    changed: tuple[str, ...] = ()
+    """The files of the target that it changed when it was tested last."""
 
 
 class Foundation(Struct, frozen=True, gc=False):
@@ -228,6 +267,8 @@ class Item(Struct, frozen=True, gc=False):
     """Whether it was given up although attempts are left: a worker hung twice on the identical brief."""
     merge: Commit = Commit("")
     """The commit that brought it, and nothing else, to the target; empty until then, and where nobody noted it."""
+    question: QuestionId = QuestionId("")
+    """What a person must answer before it is worked on again; empty when nothing."""
     undone: Undone | None = None
     """That a person had it undone; None while it is shipped, and once it is offered again."""
 
@@ -365,6 +406,7 @@ class Snapshot(Struct):
     awaited: dict[Commit, AwaitedCi] = {}
     read_back: ReadBack = ReadBack()
     undos: list[Undo] = []
+    known: list[tuple[Seq, RunId]] = []
     questions_asked: int = 0
     search: Search = Search()
     seq: Seq = Seq(0)

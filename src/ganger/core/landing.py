@@ -82,9 +82,40 @@ def decide_train(state: State, command: cmd.RecordTrain, now_ms: int, policy: Po
     for run_id, paths in left.conflicts:
         reason = f"does not merge with the target at {left.old[:12]}: {', '.join(paths[:5])}"
         events.append(ev.StopRequested(run_id, EndKind.superseded, reason))
+    if policy.combine == "prepared":
+        events += _ask_without_lines(state, left, now_ms)
     if left.passed and left.runs and state.landing is None:
         events += _start_landing(state, left, now_ms, policy)
     return tuple(events)
+
+
+BOTH, TARGETS = "bring both together", "keep the target's"
+
+
+def _ask_without_lines(state: State, command: cmd.RecordTrain, now_ms: int) -> list[ev.Event]:
+    """Ask a person how files are to be combined in which no lines can be marked, before anybody works on them again.
+
+    The answer, of any words, is told to whoever does the item next.
+    """
+    conflicts = dict(command.conflicts)
+    asked: list[ev.Event] = []
+    for run_id, paths in command.no_lines:
+        run = state.runs[run_id]
+        if run_id not in conflicts or run.evidence is None or state.items[run.item].question:
+            continue
+        named = ", ".join(paths[:5]) + (f" and {len(paths) - 5} more" if len(paths) > 5 else "")
+        question = Question(
+            id=question_id(state.questions_asked + 1 + len(asked)),
+            kind=QuestionKind.no_lines,
+            text=f"{run_id} changed {named}, and so did what landed first; no lines can be marked there. What counts?",
+            options=(BOTH, TARGETS, f"keep that of {run_id}"),
+            risk="what is not kept has to be made again",
+            item=run.item,
+            asked_ms=now_ms,
+            subject=run.evidence.commit,
+        )
+        asked.append(ev.QuestionAsked(question))
+    return asked
 
 
 def _left(state: State, command: cmd.RecordTrain) -> cmd.RecordTrain | Refusal:
@@ -242,7 +273,7 @@ def decide_landing(
         return Refusal(RefusalCode.conflict, f"no landing of {command.new[:12]} is under way")
     if command.state == "landed" and landing.undo:
         gone = moot(state, state.items[state.undos[landing.undo].item])
-        return (*undo.landed(state, landing), *gone, *_red_no_more(state, landing.new))
+        return (*undo.landed(state, landing, policy), *gone, *_red_no_more(state, landing.new))
     if command.state == "landed":
         after_each = landing.commits if len(landing.commits) == len(landing.runs) else (Commit(""),) * len(landing.runs)
         waits, holds = policy.ci_required, policy.ci_required and policy.ci_dependents == CLOSED

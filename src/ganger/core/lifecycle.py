@@ -15,9 +15,12 @@ from ganger.core import commands as cmd
 from ganger.core import events as ev
 from ganger.core.admission import shown
 from ganger.core.breaker import opened_by_end
+from ganger.core.empty_turns import has_turn_left
 from ganger.core.facts import Item, Run
+from ganger.core.family import has_news, living, report_fault, writing
 from ganger.core.ids import Commit, LeaseId, QuestionId, RunId, Token, item_of, question_id
 from ganger.core.model import (
+    SILENCE,
     EndKind,
     Evidence,
     Question,
@@ -27,6 +30,7 @@ from ganger.core.model import (
     Report,
     ReportKind,
     Rung,
+    Todo,
     ToolUse,
     Verdict,
     VerdictKind,
@@ -40,7 +44,7 @@ Decided = tuple[ev.Event, ...] | Refusal
 NOT_COUNTED = frozenset(
     {
         *(EndKind.stopped, EndKind.interrupted, EndKind.limited, EndKind.expired, EndKind.finished, EndKind.landed),
-        EndKind.unfounded,
+        *(EndKind.unfounded, EndKind.dismissed, EndKind.unsent),
     }
 )
 """Ends that use up none of an item's attempts."""
@@ -55,6 +59,8 @@ class RunStatus(StrEnum):
     """Its worker lives and has not reported."""
     asking = "asking"
     """It waits for an answer."""
+    parked = "parked"
+    """It waits for its children."""
     repeating = "repeating"
     """Its turn is about to be done over, now or when its provider lets it."""
     recovering = "recovering"
@@ -103,22 +109,27 @@ class ItemStatus(StrEnum):
 RUN_EDGES: dict[RunStatus, frozenset[RunStatus]] = {
     # Its worker runs; it may have reported or asked before its start could be recorded.
     RunStatus.starting: frozenset(
-        {RunStatus.working, RunStatus.reported, RunStatus.asking, RunStatus.rewinding, RunStatus.ending}
+        {
+            *(RunStatus.working, RunStatus.reported, RunStatus.asking, RunStatus.parked),
+            *(RunStatus.rewinding, RunStatus.ending),
+        }
     ),
     # It spoke, ended, fell silent, met with a limit, or vanished; a person may step in.
     RunStatus.working: frozenset(
         {
             *(RunStatus.reported, RunStatus.asking, RunStatus.repeating, RunStatus.recovering),
-            *(RunStatus.rewinding, RunStatus.ending),
+            *(RunStatus.starting, RunStatus.parked, RunStatus.rewinding, RunStatus.ending),
         }
     ),
+    # Its children have ended, and its next turn is due.
+    RunStatus.parked: frozenset({RunStatus.starting, RunStatus.rewinding, RunStatus.ending}),
     # The answer gives it its next turn, or says what becomes of its candidate.
     RunStatus.asking: frozenset({RunStatus.starting, RunStatus.reported, RunStatus.rewinding, RunStatus.ending}),
     # The next worker runs, or the one that was thought to hang has spoken after all, or the next one before its start
     # could be recorded.
     RunStatus.repeating: frozenset(
         {
-            *(RunStatus.working, RunStatus.starting, RunStatus.reported, RunStatus.asking),
+            *(RunStatus.working, RunStatus.starting, RunStatus.reported, RunStatus.asking, RunStatus.parked),
             *(RunStatus.rewinding, RunStatus.ending),
         }
     ),
@@ -128,11 +139,12 @@ RUN_EDGES: dict[RunStatus, frozenset[RunStatus]] = {
     ),
     # Its workspace holds the checkpoint.
     RunStatus.rewinding: frozenset({RunStatus.repeating, RunStatus.ending}),
-    # The verdict: good, for a person to say, to be done again, or the last one; or a person says something to it.
+    # The verdict: good, for a person to say, to be done again, or the last one; or a person says something to it; or
+    # its worker ended without a word while its children live.
     RunStatus.reported: frozenset(
         {
             *(RunStatus.accepted, RunStatus.asking, RunStatus.starting, RunStatus.rejected),
-            *(RunStatus.repeating, RunStatus.rewinding, RunStatus.ending),
+            *(RunStatus.parked, RunStatus.repeating, RunStatus.rewinding, RunStatus.ending),
         }
     ),
     # Nothing is left but its end.
@@ -163,11 +175,11 @@ ITEM_EDGES: dict[ItemStatus, frozenset[ItemStatus]] = {
     # CI is green, or a person closed it all the same, or had it undone; or its plan drops it.
     ItemStatus.awaiting_ci: frozenset({ItemStatus.landed, ItemStatus.undone, ItemStatus.withdrawn}),
     # Its plan has it again; or it had been undone, and a person has that undone.
-    ItemStatus.withdrawn: _OPEN | {ItemStatus.undone, ItemStatus.landed},
+    ItemStatus.withdrawn: _OPEN | {ItemStatus.undone, ItemStatus.landed, ItemStatus.awaiting_ci},
     # For good, unless a person has it undone.
     ItemStatus.landed: frozenset({ItemStatus.undone, ItemStatus.withdrawn}),
     # A person has it done again, or its undoing undone; or its plan drops it.
-    ItemStatus.undone: _OPEN | {ItemStatus.landed, ItemStatus.withdrawn},
+    ItemStatus.undone: _OPEN | {ItemStatus.landed, ItemStatus.awaiting_ci, ItemStatus.withdrawn},
     # For good, unless a person has it done again.
     ItemStatus.finished: frozenset({ItemStatus.ready, ItemStatus.waiting}),
 }
@@ -195,6 +207,8 @@ def run_status(state: State, run: Run) -> RunStatus:
         return RunStatus.rewinding
     if run.question:
         return RunStatus.asking
+    if run.parked:
+        return RunStatus.parked
     if run.repeat is not None:
         return RunStatus.repeating
     if run.turn_due:
@@ -224,7 +238,11 @@ def item_status(state: State, item: Item, now_ms: int) -> ItemStatus:
         return ItemStatus.undone
     if item.given_up:
         return ItemStatus.given_up
-    if item.stopped or (item.hold is not None and (item.hold.reason != "until" or now_ms < item.hold.until_ms)):
+    if (
+        item.question
+        or item.stopped
+        or (item.hold is not None and (item.hold.reason != "until" or now_ms < item.hold.until_ms))
+    ):
         return ItemStatus.held
     if state.unmet(item.spec):
         return ItemStatus.waiting
@@ -266,11 +284,14 @@ def decide_exit(state: State, command: cmd.RecordExit) -> Decided:
     if command.turn != run.turn or run.exited_ms or run.worker is None:
         return ()
     exited = ev.WorkerExited(run.id, run.turn, command.code, command.signal, command.lost, command.cpu_ms)
-    waited_for = not (run.stop or run.question or run.report or run.turn_due or run.repeat or run.rewind)
+    spoken = run.question or run.report or run.parked
+    waited_for = not (spoken or run.stop or run.turn_due or run.repeat or run.rewind)
     if not waited_for or command.lost:
         return (exited,)
+    if command.code == 0 and has_news(state, run):
+        return (exited, ev.RunParked(run.id, run.turn))
     if command.code == 0:
-        report = Report(ReportKind.done, summary="", source="exit")
+        report = Report(ReportKind.done, summary="", source=SILENCE if command.must_speak else "exit")
         return (exited, ev.RunReported(run.id, run.turn, report))
     return (exited, ev.StopRequested(run.id, EndKind.failed, exit_text(command)))
 
@@ -309,33 +330,42 @@ def _report(state: State, run_id: RunId, token: Token, report: Report) -> Decide
         return run
     if len(report.summary) > cmd.SUMMARY_CHARS_MAX:
         return _too_long("summary", len(report.summary), cmd.SUMMARY_CHARS_MAX)
+    if fault := report_fault(run, report):
+        return Refusal(RefusalCode.invalid, fault, "say less")
     if run.report == report:
         return ()
     if run.question:
         return Refusal(RefusalCode.wrong_state, f"{run.id} waits for the answer to {run.question}", "end the turn")
-    if _has_spoken(run):
+    if has_spoken(run):
         return Refusal(RefusalCode.conflict, f"{run.id} has already made its report for this turn", "end the turn")
+    if report.kind is ReportKind.done and (at_work := writing(state, run)):
+        names = ", ".join(child.id for child in at_work)
+        return Refusal(RefusalCode.wrong_state, f"{run.id} has children that write: {names}", "ganger wait")
     return (ev.RunReported(run.id, run.turn_speaking, report),)
 
 
-def _has_spoken(run: Run) -> bool:
+def has_spoken(run: Run) -> bool:
     """Whether the turn whose worker may speak is over: it reported, was answered, has ended, or is to be stopped."""
-    if run.report is not None or run.stop is not None or run.rewind:
+    if run.report is not None or run.parked or run.stop is not None or run.rewind:
         return True
     return (run.asked_turn == run.turn_speaking and not run.question) or (bool(run.exited_ms) and not run.turn_due)
 
 
 def is_turn_over(run: Run) -> bool:
     """Whether the worker has said its last word for this turn: it reported, asked, was answered, or is to be redone."""
-    return run.report is not None or bool(run.question) or run.turn_due or bool(run.rewind)
+    return run.report is not None or bool(run.question) or run.parked or run.turn_due or bool(run.rewind)
 
 
 def _too_long(what: str, length: int, most: int) -> Refusal:
     return Refusal(RefusalCode.invalid, f"the {what} has {length} characters, the most is {most}", "say less")
 
 
+QUESTIONS_MAX = 4
+"""Questions that one turn may leave open."""
+
+
 def decide_ask(state: State, command: cmd.AskQuestion, now_ms: int) -> Decided:
-    """Take a worker's question; its turn is over until it is answered."""
+    """Take a worker's question; its turn is over until all that it asked in it is answered."""
     run = find_run(state, command.run, command.token)
     if isinstance(run, Refusal):
         return run
@@ -345,12 +375,13 @@ def decide_ask(state: State, command: cmd.AskQuestion, now_ms: int) -> Decided:
         return Refusal(RefusalCode.invalid, "a question has at most 4 options, each different")
     if command.recommend and command.recommend not in command.options:
         return Refusal(RefusalCode.invalid, f"the recommendation {command.recommend!r} is not one of the options")
-    if run.question:
-        same = state.questions[run.question].text == command.text
-        return (
-            () if same else Refusal(RefusalCode.conflict, f"{run.id} already waits for {run.question}", "end the turn")
-        )
-    if _has_spoken(run):
+    open_ = [state.questions[question] for question in run.questions]
+    if any(question.text == command.text for question in open_):
+        return ()
+    if open_ and (len(open_) >= QUESTIONS_MAX or (run.exited_ms and not run.turn_due)):
+        known = ", ".join(run.questions)
+        return Refusal(RefusalCode.conflict, f"{run.id} already waits for {known}", "end the turn")
+    if has_spoken(run):
         return Refusal(RefusalCode.conflict, f"{run.id} has already made its report for this turn", "end the turn")
     question = Question(
         id=question_id(state.questions_asked + 1),
@@ -413,7 +444,7 @@ def answer_leave(state: State, question: Question, choice: str, by: str, policy:
         )
         accepted = Verdict(VerdictKind.accepted, found.rung, by=by.removeprefix("person:"))
         return (answered, ev.VerdictGiven(run.id, run.evidence.commit, accepted, False))
-    again = run.rejections + 1 < policy.turns_max
+    again = has_turn_left(run, policy)
     rejected = Verdict(VerdictKind.rejected, run.verdict.rung, (*run.verdict.reasons, f"{by} refuses it"))
     given = ev.VerdictGiven(run.id, run.evidence.commit, rejected, again)
     if again:
@@ -429,7 +460,8 @@ def decide_no_evidence(state: State, command: cmd.RecordNoEvidence, now_ms: int)
     run = find_run(state, command.run, command.token)
     if isinstance(run, Refusal):
         return run
-    if command.turn != run.turn or run.evidence is not None or run.stop is not None or run.question:
+    over = run.evidence is not None or run.stop is not None or run.question or run.parked
+    if command.turn != run.turn or over:
         return Refusal(RefusalCode.wrong_state, f"{run.id} is not waiting for evidence on turn {command.turn}")
     verdict = Verdict(VerdictKind.unknown, Rung.reported, (f"no evidence could be had: {command.reason}",))
     asked = Question(
@@ -478,14 +510,48 @@ def decide_tools(state: State, command: cmd.RecordTools) -> Decided:
     return (ev.ToolsUsed(run.id, uses),) if uses else ()
 
 
-def decide_todos(state: State, command: cmd.SetTodos) -> Decided:
-    """Keep a worker's board: the first twelve lines of it."""
+def decide_silence(state: State, command: cmd.RecordSilence, policy: Policy) -> Decided:
+    """Note, once in a turn, that a worker's guard does not work; have the run end where that is the policy."""
     run = find_run(state, command.run, command.token)
     if isinstance(run, Refusal):
         return run
-    if any(todo.state not in ("pending", "in_progress", "completed") for todo in command.todos):
-        return Refusal(RefusalCode.invalid, "the state of a todo is pending, in_progress or completed")
-    return (ev.TodosSet(run.id, command.todos[: cmd.TODOS_MAX]),)
+    if command.turn != run.turn or run.unguarded == run.turn or command.used <= command.asked:
+        return ()
+    found = ev.GuardSilent(run.id, run.turn, command.used, command.asked)
+    if policy.silent_guard == "flag":
+        return (found,)
+    stopped = decide_stop(state, cmd.StopRun(run.id, EndKind.failed, silence_text(found)))
+    return (found,) if isinstance(stopped, Refusal) else (found, *stopped)
+
+
+def silence_text(found: ev.GuardSilent) -> str:
+    """Say what speaks against a turn's guard."""
+    uses = "a use of a tool" if found.used == 1 else f"{found.used} uses of tools"
+    return f"its guard was silent: of {uses} its hooks asked about {found.asked or 'none'}"
+
+
+def decide_todos(state: State, command: cmd.SetTodos) -> Decided:
+    """Keep a worker's board: the first twelve lines of it, their states by the names that ganger uses."""
+    run = find_run(state, command.run, command.token)
+    if isinstance(run, Refusal):
+        return run
+    todos = [Todo(todo.text, todo_state(todo.state)) for todo in command.todos]
+    if any(todo.state not in TODO_STATES for todo in todos):
+        return Refusal(RefusalCode.invalid, f"the state of a todo is {', '.join(TODO_STATES[:2])} or {TODO_STATES[2]}")
+    return (ev.TodosSet(run.id, tuple(todos[: cmd.TODOS_MAX])),)
+
+
+TODO_STATES = ("pending", "in_progress", "completed")
+_TODO_NAMES = {
+    **dict.fromkeys(("pending", "todo", "open", "not_started", "queued", ""), "pending"),
+    **dict.fromkeys(("in_progress", "active", "doing", "started", "working", "current"), "in_progress"),
+    **dict.fromkeys(("completed", "complete", "done", "finished", "closed"), "completed"),
+}
+
+
+def todo_state(name: str) -> str:
+    """The state of a todo that a word means, whichever agent's word it is; the word itself where it means none."""
+    return _TODO_NAMES.get(name.strip().casefold().replace("-", "_").replace(" ", "_"), name)
 
 
 def decide_stop(state: State, command: cmd.StopRun) -> Decided:
@@ -500,8 +566,7 @@ def decide_stop(state: State, command: cmd.StopRun) -> Decided:
     if state.landing is not None and run.id in state.landing.runs:
         return Refusal(RefusalCode.wrong_state, f"{run.id} is being landed", "ganger inbox")
     events: list[ev.Event] = [ev.StopRequested(run.id, command.end, command.reason)]
-    if run.question:
-        events.append(ev.QuestionWithdrawn(run.question, f"{run.id} was stopped"))
+    events += [ev.QuestionWithdrawn(question, f"{run.id} was stopped") for question in run.questions]
     return tuple(events)
 
 
@@ -512,6 +577,8 @@ def decide_end(state: State, command: cmd.RecordEnd, now_ms: int, policy: Policy
         return run
     if run.has_worker:
         return Refusal(RefusalCode.wrong_state, f"the worker of {run.id} is not known to be gone")
+    if children := living(state, run):
+        return Refusal(RefusalCode.wrong_state, f"{children[0].id}, a child of {run.id}, has not ended")
     if state.landing is not None and run.id in state.landing.runs:
         return Refusal(RefusalCode.wrong_state, f"{run.id} is being landed")
     counts = command.end not in NOT_COUNTED
@@ -533,6 +600,12 @@ def decide_retry(state: State, command: cmd.RetryItem) -> Decided:
     item = state.items.get(command.item)
     if item is None:
         return Refusal(RefusalCode.unknown_ref, f"there is no item {command.item}", "ganger plan board")
+    if item.spec.question:
+        reason = f"item {command.item} was there to answer {item.spec.question}, once"
+        return Refusal(RefusalCode.wrong_state, reason, "ganger inbox")
+    if item.spec.spawner:
+        reason = f"item {command.item} was done for {item.spec.spawner}, whose worker may have it done again"
+        return Refusal(RefusalCode.wrong_state, reason)
     if item.withdrawn:
         return Refusal(RefusalCode.wrong_state, f"item {command.item} is in its plan no longer", "put it back there")
     if item.landed:

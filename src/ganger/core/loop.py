@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from ganger.core import family
 from ganger.core.admission import item_refusal, means_refusal, scope_refusal, wanted_by
 from ganger.core.closing import awaited, is_waited_for, landed_by, lost
 from ganger.core.facts import Item, PlanFacts, Run
@@ -99,7 +100,7 @@ def stop_reason(state: State, now_ms: int, policy: Policy, intent: Intent) -> St
     What waits for a person does not keep the night going; what waits for a cool-down, for a provider or for the
     allowed hours does, as long as the night is patient.
     """
-    asleep = {run.id for run in state.runs.values() if _waits_too_long(run, now_ms, intent)}
+    asleep = {run.id for run in state.runs.values() if _is_asleep(state, run, now_ms, intent)}
     if any(not waits_for_person(state, run_id) for run_id in state.runs if run_id not in asleep):
         return None
     if intent.stop:
@@ -167,6 +168,14 @@ def _waits_too_long(run: Run, now_ms: int, intent: Intent) -> bool:
     return repeat.not_before_ms - now_ms > intent.patience_ms
 
 
+def _is_asleep(state: State, run: Run, now_ms: int, intent: Intent) -> bool:
+    """Whether a run waits too long, or for children none of which goes on by itself in time."""
+    if not run.parked:
+        return _waits_too_long(run, now_ms, intent)
+    children = family.living(state, run)
+    return all(waits_for_person(state, one.id) or _is_asleep(state, one, now_ms, intent) for one in children)
+
+
 def _is_too_late(refusal: Refusal, now_ms: int, intent: Intent) -> bool:
     """Whether waiting for what is refused takes longer than the night is worth."""
     return intent.patience_ms is not None and refusal.again_ms - now_ms > intent.patience_ms
@@ -178,11 +187,14 @@ _WORST_FIRST = (
 )
 
 
+_ABOUT_WORK = (QuestionKind.worker, QuestionKind.no_lines)
+
+
 def _why_over(state: State, policy: Policy, intent: Intent, waits: list[StopReason]) -> StopReason:
     """The one reason to report: what a person can do something about goes first."""
     if state.questions:
-        worker = any(question.kind is QuestionKind.worker for question in state.questions.values())
-        return StopReason.blocked if worker else StopReason.review_or_ci_unresolved
+        work = any(question.kind in _ABOUT_WORK for question in state.questions.values())
+        return StopReason.blocked if work else StopReason.review_or_ci_unresolved
     for reason in _WORST_FIRST:
         if reason in waits:
             return reason
@@ -268,6 +280,8 @@ def waits_for_person(state: State, run_id: RunId) -> bool:
     run = state.runs[run_id]
     if run.stop is not None or run.has_worker or run.rewind:
         return False
+    if run.parked:
+        return all(waits_for_person(state, child.id) for child in family.living(state, run))
     held = bool(state.search.red) if state.landing is None else bool(state.landing.question)
     return bool(run.question) or (held and bool(run.accepted_seq))
 

@@ -12,11 +12,13 @@ from typing import TypeAlias
 
 from ganger.core import commands as cmd
 from ganger.core import events as ev
+from ganger.core.evolve import NOTIFIED_MAX, text_mark
 from ganger.core.facts import Run
-from ganger.core.ids import Commit, ItemId
+from ganger.core.ids import Commit, ItemId, item_of
 from ganger.core.lifecycle import find_run
 from ganger.core.model import Again, Refusal, RefusalCode, ReportKind, When
 from ganger.core.patterns import scope_matches
+from ganger.core.policy import Policy
 from ganger.core.state import State
 
 QUEUED_MAX = 20
@@ -48,6 +50,27 @@ def decide_tell(state: State, command: cmd.TellRun) -> Decided:
     if sum(not one.turn and one.when is not When.notice for one in run.messages) >= QUEUED_MAX:
         return Refusal(RefusalCode.wrong_state, f"{QUEUED_MAX} messages wait for {run.id} already", "let it read them")
     return (ev.MessageSent(run.id, text, command.when, command.by),)
+
+
+def decide_broadcast(state: State, command: cmd.Broadcast, now_ms: int, policy: Policy) -> Decided:
+    """Take a person's notice to several runs.
+
+    Those that ended meanwhile are passed over, and those that were told the same a short while ago.
+    """
+    text = command.text.strip()
+    if not text or len(text) > cmd.NOTE_CHARS_MAX:
+        reason = f"the message has {len(text)} characters, from 1 to {cmd.NOTE_CHARS_MAX} are taken"
+        return Refusal(RefusalCode.invalid, reason)
+    live = [run for name in dict.fromkeys(command.runs) if (run := state.runs.get(name)) and run.stop is None]
+    if not live:
+        return Refusal(RefusalCode.unknown_ref, "none of these runs is live: nobody would read it", "ganger status")
+    recent = {run.id: [one for one in run.notified if now_ms - one[2] < policy.same_within_ms] for run in live}
+    fresh = [run for run in live if text_mark(text) not in [one[:2] for one in recent[run.id]]]
+    open_ = [run for run in fresh if len(recent[run.id]) < NOTIFIED_MAX]
+    if fresh and not open_:
+        reason = f"{NOTIFIED_MAX} notices were sent to {fresh[0].id} in the last {policy.same_within_ms // 1000} s"
+        return Refusal(RefusalCode.wrong_state, reason, "let it read them")
+    return tuple(ev.MessageSent(run.id, text, When.notice, command.by) for run in open_)
 
 
 def decide_give(state: State, command: cmd.GiveMessages) -> Decided:
@@ -110,34 +133,57 @@ def decide_turn(state: State, command: cmd.RepeatTurn) -> Decided:
 
 
 def with_moved(state: State, decided: Decided) -> Decided:
-    """Add what other runs are told of candidates that land: those that hold or changed a file that changes by it."""
+    """Add what other runs are told of what lands or is undone: those that hold or changed a file that changes by it."""
     if isinstance(decided, Refusal):
         return decided
-    landed = [event for event in decided if isinstance(event, ev.RunLanded)]
-    if not landed:
-        return decided
-    ours = {event.run for event in landed}
+    ours = {event.run for event in decided if isinstance(event, ev.RunLanded)}
     others = [run for run in state.runs.values() if run.id not in ours and run.turn and run.stop is None]
-    return (*decided, *(note for event in landed for note in _moved(state, event, others)))
+    return (*decided, *(note for event in decided for note in _moved(state, event, others)))
 
 
-def _moved(state: State, event: ev.RunLanded, others: Iterable[Run]) -> Iterator[ev.Event]:
-    contributor = state.runs.get(event.run)
-    if contributor is None or contributor.evidence is None:
-        return
+def _moved(state: State, event: ev.Event, others: Iterable[Run]) -> Iterator[ev.Event]:
+    """What the others are told of one event."""
+    if isinstance(event, ev.RunLanded):
+        evidence = state.runs[event.run].evidence if event.run in state.runs else None
+        for run, met in _met(state, evidence.changed if evidence is not None else (), others):
+            text = moved_text(item_of(event.run), event.commit, met)
+            yield ev.MessageSent(run.id, text, When.notice, landing=event.commit)
+    elif isinstance(event, ev.LandingUndone):
+        undo = state.undos.get(event.commit)
+        for run, met in _met(state, undo.changed if undo is not None else (), others):
+            yield ev.MessageSent(run.id, undone_text(event, met), When.notice, landing=event.new)
+
+
+def _met(state: State, changed: tuple[str, ...], others: Iterable[Run]) -> Iterator[tuple[Run, list[str]]]:
+    """The runs that hold or changed some of these files, each with those."""
     for run in others:
         own = run.evidence.changed if run.evidence is not None else ()
-        changed = contributor.evidence.changed
         met = [path for path in changed if path in own or scope_matches(run.lease.scope, path, state.rules)]
         if met:
-            text = moved_text(contributor.item, event.commit, met)
-            yield ev.MessageSent(run.id, text, When.notice, landing=event.commit)
+            yield run, met
 
 
 def moved_text(item: ItemId, commit: Commit, paths: list[str]) -> str:
     """Say what landed under a run, and which of its files that changed."""
-    more = f" and {len(paths) - NAMED_MAX} more" if len(paths) > NAMED_MAX else ""
     return (
-        f"{item} has landed as {commit[:12]}, after you began, and changed {', '.join(paths[:NAMED_MAX])}{more}. "
+        f"{item} has landed as {commit[:12]}, after you began, and changed {_named(paths)}. "
         "Your commits will be merged with that: do not undo or repeat it."
     )
+
+
+def undone_text(event: ev.LandingUndone, paths: list[str]) -> str:
+    """Say what was undone under a run, or is back again, and which of its files that changed."""
+    if event.back:
+        return (
+            f"{event.item} was undone and is back again as {event.new[:12]}, after you began, and that changed "
+            f"{_named(paths)}. Your commits will be merged with that: do not undo or repeat it."
+        )
+    return (
+        f"{event.item} was undone as {event.new[:12]}, after you began, and that changed {_named(paths)}. "
+        "The target holds its change no longer: do not build on it, and do not bring it back."
+    )
+
+
+def _named(paths: list[str]) -> str:
+    more = f" and {len(paths) - NAMED_MAX} more" if len(paths) > NAMED_MAX else ""
+    return ", ".join(paths[:NAMED_MAX]) + more

@@ -12,8 +12,21 @@ from msgspec import Struct
 
 from ganger.core.ids import Commit, ItemId, PlanId, QuestionId, RunId, Token
 
+AGENT = "agent:"
+"""What the name of an agent begins with where it answered a question in a person's place."""
+
+
+def is_agents(by: str) -> bool:
+    """Whether it was an agent that answered, and so nobody who can allow anything."""
+    return by.startswith(AGENT)
+
+
 PLANNER = "planner"
 """The kind whose runs change nothing: they file new items, or say that there is nothing more to do."""
+
+
+CONSULTANT = "consultant"
+"""The kind whose runs change nothing: they answer a worker's question in a person's place, if they can."""
 
 
 class Rung(IntEnum):
@@ -96,6 +109,12 @@ class Kind(Struct, frozen=True, gc=False):
     workers_max: int | None = None
     """Most live runs of this kind; None: no limit of its own."""
     writes: Writes = Writes.scope
+    spawn: tuple[str, ...] = ()
+    """The kinds that its workers may have children of; empty: none."""
+    spawn_depth: int = 1
+    """How many generations of children may stand below one of its runs."""
+    spawn_max: int = 4
+    """The most children that one run may have, living and past together."""
 
 
 class Budget(Struct, frozen=True, gc=False, omit_defaults=True):
@@ -187,6 +206,14 @@ class ItemSpec(Struct, frozen=True, gc=False):
     """When its runs may begin: when what it comes after has `landed`, or when that is `accepted`, on top of it."""
     seed: Commit = Commit("")
     """Uncommitted work of the user's that its runs begin with, frozen; empty for none."""
+    spawner: RunId = RunId("")
+    """The run whose worker has this done for it: the item is over with its only run. Empty: nobody's child."""
+    reads: bool = False
+    """Whether it asks for no change: its run reports, and is never judged or landed."""
+    question: QuestionId = QuestionId("")
+    """The question that its only run is to answer in a person's place; empty: there is none."""
+    seeding: str = ""
+    """How a child begins: `fresh`, or with its spawner's conversation (`inherit`); empty: as its kind does."""
 
 
 class Lease(Struct, frozen=True, gc=False):
@@ -201,6 +228,8 @@ class Lease(Struct, frozen=True, gc=False):
     """The lane it was given for; empty for a free scope."""
     alone: bool = False
     """Whether nobody else may hold anything meanwhile."""
+    lent: tuple[str, ...] = ()
+    """What of the scope is its children's until they have ended."""
 
 
 class Liveness(StrEnum):
@@ -229,6 +258,8 @@ class Again(StrEnum):
     """A person put its workspace back to a checkpoint."""
     told = "told"
     """Its worker had ended before it could be told what a person says to it."""
+    idle = "idle"
+    """Its worker ended without a word and without a change: it is reminded to say what became of it."""
 
 
 class When(StrEnum):
@@ -294,6 +325,10 @@ class ReportKind(StrEnum):
     """It gives up on the item."""
 
 
+SILENCE = "silence"
+"""The source of a report that nobody made: a worker that is to speak ended without a word."""
+
+
 class Report(Struct, frozen=True, gc=False):
     """What a worker said. Never believed by itself and never shown to the judge."""
 
@@ -304,7 +339,7 @@ class Report(Struct, frozen=True, gc=False):
     recommended: tuple[str, ...] = ()
     scope_confidence: str = "clear"
     source: str = "worker"
-    """`worker` (it said so by the protocol) or `exit` (concluded from how its process ended)."""
+    """`worker` (it said so by the protocol), `exit` (concluded from how its process ended) or `SILENCE`."""
 
 
 class ToolUse(Struct, frozen=True, gc=False):
@@ -543,6 +578,10 @@ class EndKind(StrEnum):
     """Its start permit ran out before its worker was started; this attempt does not count."""
     finished = "finished"
     """It was asked for no change, and has reported."""
+    unsent = "unsent"
+    """What its worker was to be sent was not whole, or not on record; this attempt does not count."""
+    dismissed = "dismissed"
+    """The run that had it done needs it no longer; this attempt does not count."""
 
 
 class QuestionKind(StrEnum):
@@ -562,6 +601,8 @@ class QuestionKind(StrEnum):
     """Nothing could be observed about a candidate, so that nobody knows what it is worth."""
     off_plan = "off_plan"
     """A candidate is good but for paths outside its scope (`verify.off_plan = "inbox"`)."""
+    no_lines = "no_lines"
+    """A good candidate conflicts with the target where no lines can be marked (`landing.combine = "prepared"`)."""
     undo = "undo"
     """A landing that a person wants undone cannot be: it conflicts with the target, or fails checks."""
     ci_blocked = "ci_blocked"
@@ -586,6 +627,10 @@ class Question(Struct, frozen=True, gc=False):
     asked_ms: int = 0
     subject: str = ""
     """What exactly is asked about, for example the commit of a landing; an answer binds to it."""
+    agent: str = ""
+    """Who is asked in a person's place, for now; only where a worker asks. Empty: a person is asked."""
+    until_ms: int = 0
+    """When a person is asked after all, if that agent has not answered before."""
 
 
 class RefusalCode(StrEnum):

@@ -64,6 +64,12 @@ class Policy(Struct, frozen=True, dict=True):
     """Kinds with limits; an item's kind that is not listed has none."""
     depth_max: int = 2
     """How deep items filed by workers may stand below those of a plan."""
+    children_max: int = 8
+    """Most living children of workers in the whole fleet."""
+    agents: tuple[str, ...] = ()
+    """The agents there are; a worker may name one of them for a child. Empty: nobody says."""
+    agents_of: tuple[tuple[str, str], ...] = ()
+    """The agent of each kind that names one; a child of another kind has its spawner's."""
     permit_ms: int = 1_800_000
     """How long after the grant a run's first worker may be started."""
     require_clean: bool = False
@@ -88,6 +94,12 @@ class Policy(Struct, frozen=True, dict=True):
     """How long an active worker may change nothing before it counts as spinning."""
     same_calls_max: int = 5
     """Identical tool calls in a row that count as spinning."""
+    facts_max: int = 10
+    """Facts of persons that a brief tells, and as many of workers."""
+    same_within_ms: int = 600_000
+    """How long the same notice to the same run counts once."""
+    silent_guard: str = "flag"
+    """What follows when an agent uses tools about which its hooks do not ask: `flag`, or `stop`."""
     ci_required: bool = False
     """Whether an item that landed is closed only when CI is green on the commit with which it did."""
     ci_dependents: str = "landed"
@@ -97,6 +109,10 @@ class Policy(Struct, frozen=True, dict=True):
     ci_every_max_ms: int = 600_000
     ci_patience_ms: int = 3_600_000
     """How long a night waits for CI after a landing."""
+    consult_agent: str = ""
+    """The agent that is asked before a person is, where a worker asks that way; empty: nobody."""
+    consult_window_ms: int = 600_000
+    """How long it may take over an answer."""
     planner: str = ""
     """The agent that is asked for new items when nothing is left; empty: nobody is."""
     replans_max: int = 3
@@ -118,6 +134,10 @@ class Policy(Struct, frozen=True, dict=True):
     def provider(self, agent: str) -> str:
         """Whose limits bind an agent."""
         return next((provider for name, provider in self.providers if name == agent), agent)
+
+    def agent_of(self, kind: str) -> str:
+        """The agent that a kind names; empty when it names none."""
+        return next((agent for name, agent in self.agents_of if name == kind), "")
 
     def plan_budget(self, plan: str) -> Budget:
         """The most that may be spent on a plan in a night."""

@@ -106,8 +106,7 @@ def _stop(state: State, plan: PlanId, reason: str) -> tuple[ev.Event, ...]:
         landing = state.landing is not None and run.id in state.landing.runs
         if of_plan and run.stop is None and not landing:
             events.append(ev.StopRequested(run.id, EndKind.interrupted, why))
-            if run.question:
-                events.append(ev.QuestionWithdrawn(run.question, why))
+            events += [ev.QuestionWithdrawn(question, why) for question in run.questions]
     return tuple(events)
 
 
@@ -150,7 +149,7 @@ def decide_planner(state: State, command: cmd.AskPlanner, policy: Policy) -> Dec
     if plan is None or not policy.planner:
         return Refusal(RefusalCode.config, "no planner is configured", "set loop.planner in ganger.toml")
     spec = ItemSpec(
-        id=_free_name(state, f"{command.plan[:48]}-replan-", plan.replans + 1),
+        id=free_name(state, f"{command.plan[:48]}-replan-", plan.replans + 1),
         plan=command.plan,
         title=f"Plan what is left to do in {command.plan}",
         scope=("**",),
@@ -192,7 +191,7 @@ def decide_follow_up(state: State, command: cmd.FileFollowUp, policy: Policy) ->
         return Refusal(RefusalCode.depth_cap, reason, "say it in a note")
     like = (i.spec for i in state.items.values() if i.spec.plan == parent.plan and i.spec.kind != PLANNER)
     model = next(like, ItemSpec(parent.id, parent.plan, parent.title, parent.scope)) if planner else parent
-    name = _free_name(state, f"{parent.id[:56]}-f", len(filed) + 1)
+    name = free_name(state, f"{parent.id[:56]}-f", len(filed) + 1)
     spec = ItemSpec(
         id=name,
         plan=parent.plan,
@@ -212,7 +211,7 @@ def decide_follow_up(state: State, command: cmd.FileFollowUp, policy: Policy) ->
     return (ev.ItemAdded(spec, command.brief),)
 
 
-def _free_name(state: State, stem: str, number: int) -> ItemId:
+def free_name(state: State, stem: str, number: int) -> ItemId:
     """The first name of that stem, from `number` on, that no item has: a plan may have taken any of them."""
     while (name := ItemId(f"{stem}{number}")) in state.items:
         number += 1

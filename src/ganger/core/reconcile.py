@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from msgspec.structs import replace
 
 from ganger.core import commands as cmd
-from ganger.core import foundation
+from ganger.core import consult, family, foundation
 from ganger.core.admission import changes_nothing, permit_refusal
 from ganger.core.budget import overspent
 from ganger.core.closing import due, is_read, patience_ends_ms
@@ -41,7 +41,7 @@ from ganger.core.leases import next_expiry_ms
 from ganger.core.lifecycle import is_turn_over
 from ganger.core.limits import grants_open_ms, window_refusal
 from ganger.core.liveness import liveness, next_change_ms
-from ganger.core.loop import Intent, StopReason, goes_on, planner_due, stop_reason
+from ganger.core.loop import Intent, StopReason, goes_on, planner_due, stop_reason, waits_for_person
 from ganger.core.messages import wants_turn
 from ganger.core.model import Again, EndKind, Liveness, QuestionKind, ReportKind, Usage
 from ganger.core.picking import pick, worth_noting
@@ -92,12 +92,13 @@ def _run_effects(
 ) -> Iterator[Effect]:
     seen = observed.exits.get(run.id)
     yield from _limited(run, observed)
+    yield from _unguarded(run, observed)
     if run.has_worker and seen is not None and seen.turn == run.turn:
         yield Submit(_exit_command(run, seen))
     elif run.has_worker:
         yield from _worker_effects(state, run, observed, now_ms, policy)
-    elif run.stop is not None:
-        yield EndRun(run.id, run.stop.end, run.stop.reason)
+    elif run.stop is not None or (run.report is not None and family.living(state, run)):
+        yield from _ending(state, run)
     elif run.rewind:
         yield Rewind(run.id, run.rewind)
     elif run.lost:
@@ -105,7 +106,9 @@ def _run_effects(
     elif wants_turn(run):
         yield Submit(cmd.RepeatTurn(run.id, run.lease.token, run.turn, Again.told, "something was said to it"))
     elif run.report is not None and changes_nothing(state.items[run.item].spec):
-        yield EndRun(run.id, EndKind.finished, run.report.summary or f"its worker says: {run.report.outcome}")
+        silent = "its worker ended without a word" if run.report.source != "worker" else ""
+        said = silent or run.report.summary or f"its worker says: {run.report.outcome}"
+        yield EndRun(run.id, EndKind.finished, said)
     elif fault := _permit_fault(run, observed, now_ms):
         yield Submit(cmd.StopRun(run.id, EndKind.expired, fault))
     elif _base_moved(run, observed):
@@ -114,10 +117,20 @@ def _run_effects(
     elif _is_unseen(run):
         yield CollectEvidence(run.id, run.turn)
     yield from _spending(run, observed)
+    if run.stop is None and (why := family.dismissal(state, run)):
+        yield Submit(cmd.StopRun(run.id, EndKind.dismissed, why))
+    if run.stop is None and (why := consult.dismissal(state, run)):
+        yield Submit(cmd.StopRun(run.id, EndKind.dismissed, why))
     if run.stop is None and (unfit := foundation.fault(state, run)):
         yield Submit(cmd.StopRun(run.id, EndKind.unfounded, unfit))
     if intent.stop and run.stop is None and _unfinished(state, run):
         yield Submit(cmd.StopRun(run.id, EndKind.interrupted, "the night was ended"))
+
+
+def _ending(state: State, run: Run) -> Iterator[Effect]:
+    """End a run that is to end; its children are waited for, as they are by one that has reported."""
+    if run.stop is not None and not family.living(state, run):
+        yield EndRun(run.id, run.stop.end, run.stop.reason)
 
 
 def _is_unseen(run: Run) -> bool:
@@ -140,8 +153,9 @@ def _base_moved(run: Run, observed: Observed) -> bool:
 
 def _has_begun(run: Run, observed: Observed) -> bool:
     """Whether a run's first worker was started, or may be under way; or will never be."""
-    over = run.stop is not None or run.report is not None or run.question
-    return bool(run.turn or over) or run.id in observed.starting
+    over = run.stop is not None or run.report is not None or bool(run.question) or run.parked
+    as_it_is = bool(run.spawner) or not run.lease.scope
+    return bool(run.turn) or over or as_it_is or run.id in observed.starting
 
 
 def _limited(run: Run, observed: Observed) -> Iterator[Effect]:
@@ -149,6 +163,13 @@ def _limited(run: Run, observed: Observed) -> Iterator[Effect]:
     limit = observed.limits.get(run.id)
     if limit is not None and run.has_worker and run.stop is None and run.repeat is None and not is_turn_over(run):
         yield Submit(cmd.RecordLimit(run.id, run.lease.token, limit.until_ms, limit.reason, limit.overload))
+
+
+def _unguarded(run: Run, observed: Observed) -> Iterator[Effect]:
+    """Note a guard that does not work, before the worker's end: the run may end with it."""
+    found = observed.silent.get(run.id)
+    if found is not None and found.turn == run.turn != run.unguarded:
+        yield Submit(cmd.RecordSilence(run.id, run.lease.token, found.turn, found.used, found.asked))
 
 
 def _spending(run: Run, observed: Observed) -> Iterator[Effect]:
@@ -162,11 +183,12 @@ def _spending(run: Run, observed: Observed) -> Iterator[Effect]:
 
 def _unfinished(state: State, run: Run) -> bool:
     """Whether ending the night cuts this run short; questions and accepted candidates can wait for the next one."""
-    return not run.question and not run.accepted_seq
+    return not run.question and not run.accepted_seq and not (run.parked and waits_for_person(state, run.id))
 
 
 def _exit_command(run: Run, seen: Exit) -> cmd.RecordExit:
-    return cmd.RecordExit(run.id, run.lease.token, run.turn, seen.code, seen.signal, seen.lost, seen.cpu_ms)
+    token, how = run.lease.token, (seen.code, seen.signal, seen.lost, seen.cpu_ms, seen.must_speak)
+    return cmd.RecordExit(run.id, token, run.turn, *how)
 
 
 def _worker_effects(state: State, run: Run, observed: Observed, now_ms: int, policy: Policy) -> Iterator[Effect]:
@@ -243,7 +265,9 @@ def _replans(state: State, now_ms: int, policy: Policy, intent: Intent) -> Itera
 
 
 def _times(state: State, now_ms: int) -> Iterator[Effect]:
-    """Note leases that have run out, and read plans whose time has come."""
+    """Note leases that have run out, ask persons what no agent answered, and read plans whose time has come."""
+    for question in consult.late(state, now_ms):
+        yield Submit(cmd.EscalateQuestion(question.id))
     expiry_ms = next_expiry_ms(state)
     if expiry_ms is not None and expiry_ms <= now_ms:
         yield Submit(cmd.SweepLeases())
@@ -349,7 +373,7 @@ def _run_times(state: State, run: Run, observed: Observed, now_ms: int, policy: 
             yield now_ms + spec.wall_max_ms - clocks.age_ms
             yield from next_change_ms(run, spec, clocks, policy)
             if run.reserved.wall_ms:
-                yield now_ms + run.reserved.wall_ms - run.spent_in_all.wall_ms - clocks.age_ms
+                yield now_ms + run.reserved.wall_ms - run.drawn.wall_ms - clocks.age_ms
     if run.stop is None and not run.has_worker:
         ttl_ms = max(policy.lease_ttl_ms, spec.silence_max_ms)
         yield run.lease.expires_ms + ttl_ms // RENEW_SHARE - ttl_ms
@@ -374,6 +398,7 @@ def _offer_times(state: State, policy: Policy) -> Iterator[int]:
 
 def _other_times(state: State) -> Iterator[int]:
     yield from (schedule.next_ms for schedule in state.schedules.values())
+    yield from consult.ends_ms(state)
     expiry_ms = next_expiry_ms(state)
     if expiry_ms is not None:
         yield expiry_ms

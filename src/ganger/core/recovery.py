@@ -136,9 +136,7 @@ def decide_rewind(state: State, command: cmd.RewindRun) -> Decided:
             RefusalCode.invalid, f"the note has {len(command.note)} characters, {NOTE_CHARS_MAX} is the most"
         )
     rewound = ev.RunRewound(run.id, command.commit, command.note, command.by)
-    if run.question:
-        return (rewound, ev.QuestionWithdrawn(run.question, f"{run.id} was rewound"))
-    return (rewound,)
+    return (rewound, *(ev.QuestionWithdrawn(question, f"{run.id} was rewound") for question in run.questions))
 
 
 def decide_rewound(state: State, command: cmd.RecordRewind) -> Decided:

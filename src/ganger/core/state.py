@@ -64,6 +64,8 @@ class State:
         """What the target was seen to contain of what landed."""
         self.undos: dict[Commit, Undo] = {undo.commit: undo for undo in kept.undos}
         """What persons want undone, in the order in which they asked."""
+        self.known: dict[Seq, RunId] = dict(kept.known)
+        """The facts that stand, with the run whose worker noted it; empty for a person's."""
         self.questions_asked = kept.questions_asked
         self.search = kept.search
         """What the train knows about the candidates that wait."""
@@ -113,6 +115,7 @@ class State:
             awaited=dict(self.awaited),
             read_back=self.read_back,
             undos=list(self.undos.values()),
+            known=list(self.known.items()),
             questions_asked=self.questions_asked,
             search=self.search,
             epoch=self.epoch,
@@ -312,8 +315,8 @@ class State:
             self.touched_runs.add(run_id)
             if self._leases is not None:
                 self._leases.remove(run_id)
-            if run.question:
-                self.questions.pop(run.question, None)
+            for question in run.questions:
+                self.questions.pop(question, None)
         return run
 
     def put_held(self, held: HeldLease) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from ganger.core import commands as cmd
 from ganger.core import events as ev
+from ganger.core.closing import CLOSED
 from ganger.core.facts import Item, Landing, Undo
 from ganger.core.ids import Commit, question_id, run_id
 from ganger.core.model import Check, ItemSpec, Question, QuestionKind, Refusal, RefusalCode
@@ -114,6 +115,7 @@ def decide_tested(state: State, command: cmd.RecordUndo, now_ms: int, policy: Po
         checks=command.checks,
         reason=command.reason,
         took_ms=command.took_ms,
+        changed=command.changed,
     )
     if command.passed:
         return (tested, ev.LandingStarted((), command.old, command.new, command.tree, undo=undo.commit))
@@ -146,7 +148,11 @@ def answer_undo(state: State, question: Question, choice: str, by: str) -> tuple
     return (answered, ev.UndoDropped(undo.commit, undo.item, by))
 
 
-def landed(state: State, landing: Landing) -> tuple[ev.Event, ...]:
-    """What follows once the target was moved to the undo."""
+def landed(state: State, landing: Landing, policy: Policy) -> tuple[ev.Event, ...]:
+    """What follows once the target was moved to the undo; what is back again is closed like what lands."""
     undo = state.undos[landing.undo]
-    return (ev.LandingUndone(undo.commit, undo.item, undo.run, landing.new, undo.by, undo.why, undo.back),)
+    waits = undo.back and policy.ci_required
+    holds = waits and policy.ci_dependents == CLOSED
+    return (
+        ev.LandingUndone(undo.commit, undo.item, undo.run, landing.new, undo.by, undo.why, undo.back, waits, holds),
+    )

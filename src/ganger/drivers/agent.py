@@ -24,12 +24,15 @@ from datetime import datetime
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
-from ganger.drivers.hooks import HookEvent, hook_command, load_dialect
-from ganger.drivers.port import TOKENS_MAX, Hooks, RateLimited, ToolCall, Turn, Usage, digest_of
+from ganger.drivers.hooks import HookEvent, hook_command, load_dialect, target_of
+from ganger.drivers.port import TOKENS_MAX, Hooks, Launch, RateLimited, ToolCall, Turn, Usage, digest_of
 
 COMMON = frozenset({"program", "model", "base_url", "key_env", "permissions"})
 PERMISSIONS = ("auto", "bypass", "guarded")
+TERM = "xterm-256color"
+"""What a person's terminal is taken for, tmux's among them."""
 NO_KEY = "none"
 """Stands for a key where an own server is asked that needs none."""
 _OF_RUNS = uuid.UUID("6f1d3a52-3a0e-5d0f-8f7b-0d5b0c1f7a11")
@@ -101,6 +104,13 @@ def key_for(variable: str, settings: Settings) -> tuple[dict[str, str], dict[str
     return ({}, {variable: named}) if named else ({variable: NO_KEY}, {})
 
 
+def for_a_person(launch: Launch, headless: tuple[str, ...], instead: tuple[str, ...] = ()) -> Launch:
+    """The launch of a turn with other arguments in the place of those that make it one without a person."""
+    at = next(at for at in range(len(launch.argv)) if launch.argv[at : at + len(headless)] == headless)
+    argv = (*launch.argv[:at], *instead, *launch.argv[at + len(headless) :])
+    return replace(launch, argv=argv, env={**launch.env, "TERM": TERM}, stdin=b"")
+
+
 def session_id(turn: Turn) -> str:
     """A conversation's identity: the same for the same turn of a run, and no other's."""
     return str(uuid.uuid5(_OF_RUNS, f"{turn.run}/{turn.turn}/{turn.token}"))
@@ -146,7 +156,8 @@ def objects(value: object) -> list[Mapping[str, object]]:
 
 def call(name: object, arguments: object) -> ToolCall:
     """A use of a tool; arguments of the same meaning are the same, however they are written."""
-    return ToolCall(text(name), digest_of(msgspec.json.encode(arguments, order="sorted")))
+    digest = digest_of(msgspec.json.encode(arguments, order="sorted"))
+    return ToolCall(text(name), digest, target_of(arguments) if isinstance(arguments, dict) else "")
 
 
 def usage(taken_in: tuple[object, ...], given_out: tuple[object, ...], usd: object = None) -> Usage:

@@ -9,9 +9,10 @@ in which every command needs a person.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 
-import msgspec
+from msgspec.structs import replace
 
 from ganger.drivers import agent
 from ganger.drivers.agent import count, inner, objects, text
@@ -28,14 +29,12 @@ from ganger.drivers.port import (
     Product,
     RateLimited,
     Started,
-    ToolCall,
     ToolResult,
     Turn,
     TurnEnded,
     TurnOutcome,
     Usage,
     WaitingForPermission,
-    digest_of,
 )
 
 KEY = "ANTHROPIC_API_KEY"
@@ -43,6 +42,10 @@ TOKENS = ("ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN")
 """Variables of the same name that hold another kind of key."""
 GUARDED_TOOLS = ("Bash(git add:*)", "Bash(git commit:*)", "Bash(git status:*)", "Bash(git diff:*)", "Bash(ganger:*)")
 """What it may do unasked, besides reading and editing, where its own guard stays on."""
+HEADLESS = ("-p", "--output-format", "stream-json", "--verbose", "--include-partial-messages")
+PERSONS_KEY = "GANGER_AGENT_KEY"
+"""Under its own name it would ask the person whether the key may be used, and keep the answer."""
+_OTHER = re.compile(r"[^A-Za-z0-9]")
 RETRIES = 2
 """Its own default of ten would wait for minutes over a wrong key; ganger waits by its own rules."""
 
@@ -51,7 +54,7 @@ class ClaudeCode:
     """Runs `claude -p` with the brief on standard input."""
 
     name = "claude"
-    capabilities = Capabilities(resume=True, reports_by_exit=False)
+    capabilities = Capabilities(resume=True, reports_by_exit=False, fork=True)
     product = Product("claude", ("2.1.329",))
 
     def fault(self, settings: Mapping[str, str]) -> str:
@@ -68,7 +71,12 @@ class ClaudeCode:
         named = turn.settings.get("key_env", "")
         plain, keys = agent.key_for(named if named in TOKENS else KEY, turn.settings)
         files = {"settings.json": json.dumps(_settings(turn)).encode()}
-        argv = [program, "-p", "--output-format", "stream-json", "--verbose", "--include-partial-messages"]
+        argv = [program, *HEADLESS]
+        if turn.fork is not None:
+            # It looks for a conversation among those of the folder that it works in.
+            at = f"claude/projects/{_OTHER.sub('-', str(turn.workspace))}/{turn.fork.session}.jsonl"
+            files[at] = turn.fork.transcript
+            argv += ["--resume", turn.fork.session, "--fork-session"]
         argv += ["--resume", turn.session] if turn.session else ["--session-id", agent.session_id(turn)]
         argv += ["--model", turn.settings["model"]] if "model" in turn.settings else []
         argv += ["--settings", str(turn.state / "settings.json"), "--strict-mcp-config"]
@@ -93,6 +101,21 @@ class ClaudeCode:
         stdin = turn.brief.encode(errors="replace")
         return Launch(tuple(argv), env | plain, stdin, files, keys, agent.installed_at(program))
 
+    def interactive(self, turn: Turn) -> Launch:
+        """Ask the person nothing that was settled with the launch: its trust, its key, its first steps."""
+        launch = agent.for_a_person(self.launch(turn), HEADLESS)
+        settings = {**_settings(turn), "skipDangerousModePermissionPrompt": True}
+        if KEY in {**launch.keys, **launch.env}:
+            settings["apiKeyHelper"] = f"printenv {PERSONS_KEY}"
+        trusted = {str(turn.workspace): {"hasTrustDialogAccepted": True}}
+        return replace(
+            launch,
+            files={**launch.files, "settings.json": json.dumps(settings).encode()},
+            members={"claude/.claude.json": {"hasCompletedOnboarding": True, "projects": trusted}},
+            keys={PERSONS_KEY if name == KEY else name: source for name, source in launch.keys.items()},
+            env={PERSONS_KEY if name == KEY else name: value for name, value in launch.env.items()},
+        )
+
     def events(self, line: bytes, settings: Mapping[str, str]) -> tuple[DriverEvent, ...]:
         """Read a line of its stream."""
         return tuple(read(agent.object_of(line)))
@@ -110,7 +133,7 @@ def read(said: Mapping[str, object]) -> Iterator[DriverEvent]:
         case "user":
             for block in objects(inner(said, "message").get("content")):
                 if block.get("type") == "tool_result":
-                    yield ToolResult(block.get("is_error") is not True)
+                    yield ToolResult(block.get("is_error") is not True, guarded=not _was_unfit(block))
         case "rate_limit_event":
             yield from _limit(inner(said, "rate_limit_info"))
         case "result":
@@ -141,8 +164,14 @@ def _answer(message: Mapping[str, object]) -> Iterator[DriverEvent]:
         if block.get("type") == "text":
             yield Message(text(block.get("text")))
         elif block.get("type") == "tool_use":
-            arguments = msgspec.json.encode(block.get("input"), order="sorted")
-            yield ToolCall(text(block.get("name")), digest_of(arguments))
+            yield agent.call(block.get("name"), block.get("input"))
+
+
+def _was_unfit(result: Mapping[str, object]) -> bool:
+    """Whether a call was turned down before anybody was asked, as that of a tool that does not exist."""
+    said = result.get("content")
+    words = said if isinstance(said, str) else "".join(text(part.get("text")) for part in objects(said))
+    return result.get("is_error") is True and words.startswith("<tool_use_error>")
 
 
 def _limit(told: Mapping[str, object]) -> Iterator[DriverEvent]:
@@ -180,7 +209,9 @@ def _settings(turn: Turn) -> dict[str, object]:
     made: dict[str, object] = {"disableAllHooks": False, "includeCoAuthoredBy": False, "cleanupPeriodDays": 3650}
     hooks = turn.hooks
     if hooks is not None:
-        asking = settings_like_claude(load_dialect("claude"), lambda event: agent.hook_line(hooks, "claude", event))
+        asking = settings_like_claude(
+            load_dialect("claude"), lambda event: agent.hook_line(hooks, "claude", event), hooks.url
+        )
         made["hooks"] = asking
     return made
 

@@ -13,8 +13,6 @@ import time
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 
-import msgspec
-
 from ganger.drivers import agent
 from ganger.drivers.agent import count, inner, text
 from ganger.drivers.hooks import load_dialect, settings_like_claude
@@ -29,16 +27,15 @@ from ganger.drivers.port import (
     Product,
     RateLimited,
     Started,
-    ToolCall,
     ToolResult,
     Turn,
     TurnEnded,
     TurnOutcome,
     Usage,
-    digest_of,
 )
 
 KEY = "OPENAI_API_KEY"
+HEADLESS = ("exec", "--json", "--skip-git-repo-check")
 BASE_URL = "https://api.openai.com/v1"
 _TOOLS = ("command_execution", "file_change", "mcp_tool_call", "web_search")
 _CALL_FIELDS = ("command", "changes", "server", "tool", "arguments", "query")
@@ -68,7 +65,7 @@ class Codex:
         program = agent.program_of(self.product.program, turn.settings)
         plain, keys = agent.key_for(KEY, turn.settings)
         files = {"codex/config.toml": _config(turn).encode()}
-        argv = [program, "exec", "--json", "--skip-git-repo-check"]
+        argv = [program, *HEADLESS]
         hooks = turn.hooks
         if hooks is not None:
             asking = settings_like_claude(load_dialect("codex"), lambda event: agent.hook_line(hooks, "codex", event))
@@ -78,6 +75,11 @@ class Codex:
         env = {"CODEX_HOME": str(turn.state / "codex")}
         stdin = turn.brief.encode(errors="replace")
         return Launch(tuple(argv), env | plain, stdin, files, keys, agent.installed_at(program))
+
+    def interactive(self, turn: Turn) -> Launch:
+        """Without its daemon, which would outlive the terminal."""
+        launch = agent.for_a_person(self.launch(turn), HEADLESS, ("--no-daemon",))
+        return agent.for_a_person(launch, ("resume", turn.session, "-"), ("resume", turn.session))
 
     def events(self, line: bytes, settings: Mapping[str, str]) -> tuple[DriverEvent, ...]:
         """Read a line of its stream."""
@@ -109,7 +111,7 @@ def _begun(item: Mapping[str, object]) -> Iterator[DriverEvent]:
     if kind in _TOOLS:
         asked = {name: item[name] for name in _CALL_FIELDS if name in item}
         name = f"{text(item.get('server'))}.{text(item.get('tool'))}" if kind == "mcp_tool_call" else kind
-        yield ToolCall(name, digest_of(msgspec.json.encode(asked, order="sorted")))
+        yield agent.call(name, asked)
 
 
 def _done(item: Mapping[str, object]) -> Iterator[DriverEvent]:
@@ -117,7 +119,9 @@ def _done(item: Mapping[str, object]) -> Iterator[DriverEvent]:
     if kind == "agent_message":
         yield Message(text(item.get("text")))
     elif kind in _TOOLS:
-        yield ToolResult(item.get("status") == "completed")
+        done = item.get("status") == "completed"
+        # A patch that does not fit is turned down before anybody is asked.
+        yield ToolResult(done, guarded=kind == "command_execution" or (kind == "file_change" and done))
 
 
 def _refused(message: str) -> Iterator[DriverEvent]:

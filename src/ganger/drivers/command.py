@@ -6,7 +6,7 @@ a JSON object of one of these shapes is also understood; other lines, and other 
     {"event": "started", "session": "…", "model": "…"}
     {"event": "message", "text": "…"}
     {"event": "tool_call", "name": "bash", "arguments": {"command": "make test"}}
-    {"event": "tool_result", "ok": true}
+    {"event": "tool_result", "ok": true, "guarded": true}
     {"event": "usage", "tokens_in": 1200, "tokens_out": 80, "usd": 0.0042}
     {"event": "waiting_for_permission", "tool": "bash"}
     {"event": "rate_limited", "reset_at_ms": 1790000000000, "reason": "five-hour limit"}
@@ -15,8 +15,12 @@ a JSON object of one of these shapes is also understood; other lines, and other 
 `usage` tells what came since the usage before, or, with `"whole_turn": true`, the totals of the turn; without `usd` the
 money is reckoned from the agent's price. `reset_at_ms` is 0 or left out when the provider does not say, and
 `"overload": true` tells a busy provider, tried again soon, from a quota that is used up. The outcome is
-`completed`, `failed`, `interrupted` or `limited`. Only `event`, and the `name`, `text`, `ok` or `outcome` shown, are
+`completed`, `failed`, `interrupted` or `limited`. `guarded` says that the program asks `GANGER_HOOK` before such a use:
+one about which nobody was asked is then noticed. Only `event`, and the `name`, `text`, `ok` or `outcome` shown, are
 required. With `output = "text"`, the default, no line means anything.
+
+A program is no agent: that it ends with status 0 says `done`, whether it changed anything or not. With
+`reports = "words"` its workers are to say so (`ganger done`), and one that ends without a word is reminded once.
 """
 
 from __future__ import annotations
@@ -28,6 +32,7 @@ from collections.abc import Mapping
 import msgspec
 
 from ganger.drivers.port import (
+    REPORTS,
     Capabilities,
     DriverEvent,
     Event,
@@ -47,6 +52,7 @@ from ganger.drivers.port import (
 BRIEF_ENV_BYTES_MAX = 100_000
 """Linux takes at most 128 KiB for one string of the environment."""
 OUTPUTS = ("text", "events")
+REPORTERS = ("exit", "words")
 
 
 class CommandDriver:
@@ -60,6 +66,8 @@ class CommandDriver:
         """Say whether `run` is missing, cannot be split, or names a program that is not there; or `output` is wrong."""
         if settings.get("output", "text") not in OUTPUTS:
             return f'`output` is "text" or "events", not {settings["output"]!r}'
+        if settings.get(REPORTS, "exit") not in REPORTERS:
+            return f'`reports` is "exit" or "words", not {settings[REPORTS]!r}'
         run = settings.get("run", "")
         if not run.strip():
             return '`run` is missing: say which program to start, for example run = "ruff check --fix ."'

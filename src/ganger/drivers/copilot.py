@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 
+from msgspec.structs import replace
+
 from ganger.drivers import agent
 from ganger.drivers.agent import inner, text
 from ganger.drivers.hooks import load_dialect
@@ -28,6 +30,7 @@ from ganger.drivers.port import (
 )
 
 KEY, ACCOUNT_KEY = "COPILOT_PROVIDER_API_KEY", "COPILOT_GITHUB_TOKEN"
+HEADLESS = ("--output-format", "json", "--no-ask-user")
 GUARDED = ("--allow-tool", "write", "--allow-tool", "shell(git:*)", "--allow-tool", "shell(ganger:*)")
 
 
@@ -53,7 +56,7 @@ class Copilot:
         settings = turn.settings
         program = agent.program_of(self.product.program, settings)
         plain, keys = agent.key_for(KEY if "base_url" in settings else ACCOUNT_KEY, settings)
-        argv = [program, "--output-format", "json", "--no-ask-user", "--no-auto-update", "--disable-builtin-mcps"]
+        argv = [program, *HEADLESS, "--no-auto-update", "--disable-builtin-mcps"]
         argv += GUARDED if agent.is_guarded(turn) else ("--allow-all",)
         argv += [f"--resume={turn.session}"] if turn.session else ["--session-id", agent.session_id(turn)]
         env = {"COPILOT_HOME": str(turn.state / "copilot"), "COPILOT_AUTO_UPDATE": "false"}
@@ -74,6 +77,11 @@ class Copilot:
             argv += ["--additional-mcp-config", f"@{turn.state / 'mcp.json'}"]
         stdin = turn.brief.encode(errors="replace")
         return Launch(tuple(argv), env | plain, stdin, files, keys, agent.installed_at(program))
+
+    def interactive(self, turn: Turn) -> Launch:
+        """The same, with its own screen; the folder is its work's and trusted for that."""
+        trusted = {"trustedFolders": [str(turn.workspace)]}
+        return replace(agent.for_a_person(self.launch(turn), HEADLESS), members={"copilot/config.json": trusted})
 
     def events(self, line: bytes, settings: Mapping[str, str]) -> tuple[DriverEvent, ...]:
         """Read a line of its stream."""

@@ -29,6 +29,7 @@ from ganger.drivers.port import (
 )
 
 KEY, SYSTEM = "GEMINI_API_KEY", "gemini.json"
+HEADLESS = ("--output-format", "stream-json")
 GUARDED = ("--approval-mode", "auto_edit", "--allowed-tools", "run_shell_command(git),run_shell_command(ganger)")
 
 
@@ -52,7 +53,7 @@ class Gemini:
         settings = turn.settings
         program = agent.program_of(self.product.program, settings)
         plain, keys = agent.key_for(KEY, settings)
-        argv = [program, "--output-format", "stream-json"]
+        argv = [program, *HEADLESS]
         argv += GUARDED if agent.is_guarded(turn) else ("--approval-mode", "yolo")
         argv += ["--resume", turn.session] if turn.session else ["--session-id", agent.session_id(turn)]
         env = {"HOME": str(turn.state), "GEMINI_CLI_TRUST_WORKSPACE": "true", "NO_BROWSER": "1"}
@@ -64,6 +65,10 @@ class Gemini:
         files = {".gemini/settings.json": own, SYSTEM: own}
         stdin = turn.brief.encode(errors="replace")
         return Launch(tuple(argv), env | plain, stdin, files, keys, agent.installed_at(program))
+
+    def interactive(self, turn: Turn) -> Launch:
+        """The same, with its own screen."""
+        return agent.for_a_person(self.launch(turn), HEADLESS)
 
     def events(self, line: bytes, settings: Mapping[str, str]) -> tuple[DriverEvent, ...]:
         """Read a line of its stream."""

@@ -10,7 +10,7 @@ def _write(dialect: Dialect, event: HookEvent, answer: Answer) -> bytes:
     if isinstance(answer, Allow):
         return b""
     if isinstance(answer, Tell):
-        return encode({"additionalContext": answer.text}) if event is HookEvent.session_start else b""
+        return encode({"additionalContext": answer.text}) if event in dialect.hears else b""
     if event is HookEvent.pre_tool:
         return encode({"permissionDecision": "deny", "permissionDecisionReason": answer.reason})
     return encode({"decision": "block", "reason": answer.reason}) if event is HookEvent.stop else b""
@@ -26,6 +26,7 @@ DIALECT = Dialect(
         HookEvent.prompt: "userPromptSubmitted",
     },
     write=_write,
+    hears=frozenset({HookEvent.session_start, HookEvent.post_tool}),
     reads=frozenset(
         {
             "view",

@@ -14,6 +14,7 @@ DIALECT = Dialect(
         HookEvent.prompt: "BeforeAgent",
     },
     write=plainly,
+    hears=frozenset({HookEvent.session_start, HookEvent.prompt, HookEvent.post_tool}),
     reads=frozenset(
         {
             "read_file",

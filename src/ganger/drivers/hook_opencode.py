@@ -16,6 +16,7 @@ DIALECT = Dialect(
         HookEvent.post_tool: "tool.execute.after",
     },
     write=plainly,
+    hears=frozenset({HookEvent.post_tool}),
     reads=frozenset(
         {"read", "grep", "glob", "list", "todowrite", "todoread", "webfetch", "websearch", "task", "skill", "lsp"}
     ),
@@ -31,6 +32,7 @@ DIALECT = Dialect(
 
 _PLUGIN = """\
 // Written by ganger: asks its gate before and after every tool. Without an answer, what writes is denied.
+// What is said to the worker stands below what its tool gave.
 import { spawnSync } from "node:child_process"
 
 const COMMANDS = %COMMANDS%
@@ -48,7 +50,12 @@ export const Ganger = async ({ directory }) => ({
   },
   "tool.execute.after": async (input, output) => {
     const { tool, args } = input
-    ask("post-tool", { cwd: directory, tool_name: tool, tool_input: args, tool_response: output.output })
+    const used = { cwd: directory, tool_name: tool, tool_input: args, tool_response: output?.output }
+    const told = ask("post-tool", used).hookSpecificOutput?.additionalContext
+    if (!told || !output) return
+    // What a tool of an MCP server gave is a list of parts.
+    if (Array.isArray(output.content)) output.content.push({ type: "text", text: told })
+    else output.output = `${output.output ?? ""}\n\n${told}`
   },
 })
 """

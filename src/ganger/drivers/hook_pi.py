@@ -15,6 +15,7 @@ DIALECT = Dialect(
         HookEvent.stop: "agent_before_settle",
     },
     write=plainly,
+    hears=frozenset({HookEvent.post_tool}),
     reads=frozenset({"read", "grep", "find", "ls"}),
     shells=frozenset({"bash"}),
     writes={"write": ("path",), "edit": ("path",)},
@@ -22,12 +23,14 @@ DIALECT = Dialect(
 
 _EXTENSION = """\
 // Written by ganger: asks its gate before and after every tool, and before the agent settles. Without an answer, what
-// writes is denied.
+// writes is denied. What is said to the worker stands below what its tool gave.
 import { spawnSync } from "node:child_process"
 
 const COMMANDS: Record<string, string> = %COMMANDS%
 
-function ask(event: string, payload: unknown): { decision?: string; reason?: string } {
+type Said = { decision?: string; reason?: string; hookSpecificOutput?: { additionalContext?: string } }
+
+function ask(event: string, payload: unknown): Said {
   const done = spawnSync("/bin/sh", ["-c", COMMANDS[event]], { input: JSON.stringify(payload), encoding: "utf8" })
   if (done.status !== 0) return { decision: "deny", reason: done.stderr || "the hook of ganger could not be run" }
   return done.stdout ? JSON.parse(done.stdout) : {}
@@ -41,7 +44,9 @@ export default function (pi: any) {
   })
   pi.on("tool_result", (ev: any) => {
     const tool_response = { text: JSON.stringify(ev.content ?? ""), is_error: !!ev.isError }
-    ask("post-tool", { cwd, tool_name: ev.toolName, tool_input: ev.input, tool_response })
+    const used = { cwd, tool_name: ev.toolName, tool_input: ev.input, tool_response }
+    const told = ask("post-tool", used).hookSpecificOutput?.additionalContext
+    return told ? { content: [...(ev.content ?? []), { type: "text", text: told }] } : undefined
   })
   pi.on("agent_before_settle", () => {
     const said = ask("stop", { cwd })

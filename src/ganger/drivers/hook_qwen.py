@@ -14,6 +14,7 @@ DIALECT = Dialect(
         HookEvent.prompt: "UserPromptSubmit",
     },
     write=like_claude,
+    hears=frozenset({HookEvent.session_start, HookEvent.prompt, HookEvent.post_tool}),
     reads=frozenset(
         {
             "read_file",

@@ -270,6 +270,11 @@ def command_of(arguments: Json) -> str | None:
     return None
 
 
+def target_of(arguments: Json) -> str:
+    """What a use of a tool that nobody need know is about: its command or its files, cut; empty for neither."""
+    return (command_of(arguments) or ", ".join(_paths_at(arguments, PATH_KEYS)))[:TARGET_CHARS_MAX]
+
+
 def patched(text: str) -> tuple[str, ...]:
     """The files that a patch names, in the form of Codex or of `diff`."""
     return tuple(dict.fromkeys(name.strip() for name in _PATCHED.findall(text) if name.strip() != "/dev/null"))
@@ -370,15 +375,32 @@ def encode(value: Json) -> bytes:
     return json.dumps(value).encode()
 
 
-def settings_like_claude(dialect: Dialect, command: Callable[[HookEvent], str]) -> dict[str, object]:
-    """The value of `hooks` in settings of that form: every tool is asked about."""
+def settings_like_claude(dialect: Dialect, command: Callable[[HookEvent], str], url: str = "") -> dict[str, object]:
+    """The value of `hooks` in settings of that form: every tool is asked about.
+
+    With `url`, of an agent that can ask over HTTP; at the start of a session it cannot.
+    """
+
+    def handler(event: HookEvent) -> dict[str, object]:
+        if url and event is not HookEvent.session_start:
+            return _over_http(dialect, event, url)
+        return {"type": "command", "command": command(event), "timeout": dialect.timeout}
+
     return {
-        name: [{"matcher": "*", "hooks": [_handler(dialect, command(event))]}]
+        name: [{"matcher": "*", "hooks": [handler(event)]}]
         if event in (HookEvent.pre_tool, HookEvent.post_tool)
-        else [{"hooks": [_handler(dialect, command(event))]}]
+        else [{"hooks": [handler(event)]}]
         for event, name in dialect.events.items()
     }
 
 
-def _handler(dialect: Dialect, command: str) -> dict[str, object]:
-    return {"type": "command", "command": command, "timeout": dialect.timeout}
+def _over_http(dialect: Dialect, event: HookEvent, url: str) -> dict[str, object]:
+    """A handler that asks the gate itself; who asks is taken from the environment, so no secret stands in it."""
+    named = {"Authorization": "Bearer ${GANGER_SECRET}", "X-Ganger-Run": "${GANGER_RUN}"}
+    return {
+        "type": "http",
+        "url": f"{url}/{event}/{dialect.name}",
+        "headers": named | {"X-Ganger-Token": "${GANGER_TOKEN}"},
+        "allowedEnvVars": ["GANGER_SECRET", "GANGER_RUN", "GANGER_TOKEN"],
+        "timeout": dialect.timeout,
+    }

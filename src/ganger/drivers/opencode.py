@@ -34,6 +34,7 @@ from ganger.drivers.port import (
 KEY = "GANGER_AGENT_KEY"
 PLUGIN = "ganger-plugin.js"
 _PACKAGE, _PACKAGE_VERSION = "@opencode-ai/plugin", "1.18.33"
+HEADLESS = ("run", "--format", "json", "--print-logs", "--log-level", "ERROR")
 GUARDED = {"edit": "allow", "webfetch": "deny", "bash": {"*": "ask", "git *": "allow", "ganger *": "allow"}}
 """What it asks for in a run without a person is refused."""
 _LOGGED = re.compile(rb'level=ERROR .*message="stream error".*error\.error="([^"]*)"')
@@ -64,7 +65,7 @@ class OpenCode:
         files = {"config/opencode/opencode.json": json.dumps(_config(turn)).encode()}
         if turn.hooks is not None:
             files |= _plugin(turn.hooks)
-        argv = [program, "run", "--format", "json", "--print-logs", "--log-level", "ERROR"]
+        argv = [program, *HEADLESS]
         argv += ["-s", turn.session] if turn.session else ["--title", turn.run]
         env = {
             "OPENCODE_DISABLE_AUTOUPDATE": "1",
@@ -79,6 +80,10 @@ class OpenCode:
         }
         stdin = turn.brief.encode(errors="replace")
         return Launch(tuple(argv), env | plain, stdin, files, keys, agent.installed_at(program))
+
+    def interactive(self, turn: Turn) -> Launch:
+        """The same, with its own screen."""
+        return agent.for_a_person(self.launch(turn), HEADLESS)
 
     def events(self, line: bytes, settings: Mapping[str, str]) -> tuple[DriverEvent, ...]:
         """Read a line of its stream, or of its log."""
@@ -98,7 +103,8 @@ def _read(said: Mapping[str, object]) -> Iterator[DriverEvent]:
         case "tool_use":
             state = inner(part, "state")
             yield agent.call(part.get("tool"), state.get("input"))
-            yield ToolResult(state.get("status") == "completed")
+            done = state.get("status") == "completed"
+            yield ToolResult(done, guarded=done)
         case "step_finish":
             used = inner(part, "tokens")
             cache = inner(used, "cache")

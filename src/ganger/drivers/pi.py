@@ -30,6 +30,8 @@ from ganger.drivers.port import (
 
 KEY = "GANGER_AGENT_KEY"
 EXTENSION = "ganger-extension.ts"
+FORKED = "forked.jsonl"
+HEADLESS = ("--mode", "json")
 SPEAKS = {
     "openai-completions": ModelApi("openai", "/v1"),
     "openai-responses": ModelApi("openai", "/v1"),
@@ -51,7 +53,7 @@ class Pi:
     """Runs `pi --mode json` with the brief on standard input."""
 
     name = "pi"
-    capabilities = Capabilities(resume=True, reports_by_exit=False)
+    capabilities = Capabilities(resume=True, reports_by_exit=False, fork=True)
     product = Product("pi", ("0.87.1",))
 
     def fault(self, settings: Mapping[str, str]) -> str:
@@ -72,7 +74,10 @@ class Pi:
         program = agent.program_of(self.product.program, settings)
         plain, keys = agent.key_by_name(settings, KEY)
         files = {"pi/settings.json": json.dumps(SETTINGS).encode()}
-        argv = [program, "--offline", "--no-approve", "--mode", "json"]
+        argv = [program, "--offline", "--no-approve", *HEADLESS]
+        if turn.fork is not None:
+            files[FORKED] = turn.fork.transcript
+            argv += ["--fork", str(turn.state / FORKED)]
         argv += ["--session-id", turn.session or agent.session_id(turn)]
         if "base_url" in settings:
             files["pi/models.json"] = json.dumps({"providers": {"ganger": _provider(settings)}}).encode()
@@ -85,6 +90,10 @@ class Pi:
         env = {"PI_CODING_AGENT_DIR": str(turn.state / "pi"), "PI_OFFLINE": "1", "PI_TELEMETRY": "0"}
         stdin = turn.brief.encode(errors="replace")
         return Launch(tuple(argv), env | plain, stdin, files, keys, agent.installed_at(program))
+
+    def interactive(self, turn: Turn) -> Launch:
+        """The same, with its own screen."""
+        return agent.for_a_person(self.launch(turn), HEADLESS)
 
     def events(self, line: bytes, settings: Mapping[str, str]) -> tuple[DriverEvent, ...]:
         """Read a line of its stream."""
@@ -100,7 +109,8 @@ def _read(said: Mapping[str, object]) -> Iterator[DriverEvent]:
         case "tool_execution_start":
             yield agent.call(said.get("toolName"), said.get("args"))
         case "tool_execution_end":
-            yield ToolResult(said.get("isError") is not True)
+            done = said.get("isError") is not True
+            yield ToolResult(done, guarded=done or said.get("toolName") == "bash")
         case "turn_end":
             reason = text(inner(said, "message").get("stopReason"))
             if reason in _OUTCOMES:

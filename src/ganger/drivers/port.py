@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Protocol, TypeAlias, cast
+from typing import Annotated, Protocol, TypeAlias, cast, runtime_checkable
 
 from msgspec import Meta, Struct
 
@@ -40,6 +40,8 @@ class Hooks(Struct, frozen=True):
     """The program that asks the gate."""
     slow: tuple[str, ...]
     """The program, with its first arguments, that is asked where there is no gate."""
+    url: str = ""
+    """Where the gate answers over HTTP; empty: programs are asked. For agents that can, and not for every event."""
 
 
 class McpServer(Struct, frozen=True):
@@ -51,6 +53,15 @@ class McpServer(Struct, frozen=True):
     url: str = ""
     token_env: str = ""
     """Variable of the worker's environment that is sent as a bearer token to `url`."""
+
+
+class Fork(Struct, frozen=True):
+    """A conversation of another run, a copy of which a turn goes on with."""
+
+    run: RunId
+    session: str
+    transcript: bytes
+    """The agent's own file of it, as that run's agent left it: it may hold anything."""
 
 
 class Turn(Struct, frozen=True):
@@ -72,6 +83,8 @@ class Turn(Struct, frozen=True):
     """Of the agent, for all turns of the run: its home, its settings and its conversations."""
     session: str = ""
     """The conversation to go on with, as `Started` named it; empty: a new one."""
+    fork: Fork | None = None
+    """Only for a driver that can; `session` is empty then."""
     tier: str = "T0"
     """How strong the wall around the worker is; behind one, the agent need not ask before it does something."""
     hooks: Hooks | None = None
@@ -98,6 +111,8 @@ class Launch(Struct, frozen=True):
     They stand in no argument and no record."""
     readable: tuple[Path, ...] = ()
     """Where the program and what belongs to it is installed: the wall is opened for reading there."""
+    members: Mapping[str, Mapping[str, object]] = {}
+    """JSON files in `Turn.state` that the program keeps itself, each with what is to stand in it beside its own."""
 
 
 class Product(Struct, frozen=True):
@@ -126,6 +141,8 @@ class Capabilities(Struct, frozen=True):
     """A later turn continues the conversation of the one before; without it each turn gets the whole brief."""
     reports_by_exit: bool
     """Ending with status 0 and without a word says `done`; otherwise such a turn has said nothing."""
+    fork: bool = False
+    """A turn can go on with a copy of another run's conversation, see `Turn.fork`."""
 
 
 class TurnOutcome(StrEnum):
@@ -164,12 +181,16 @@ class ToolCall(Event, frozen=True, tag="tool_call"):
     name: str
     digest: str
     """Of the arguments, see `digest_of`."""
+    target: str = ""
+    """What it is used on, for a person: a command or the names of files; empty where the arguments tell neither."""
 
 
 class ToolResult(Event, frozen=True, tag="tool_result"):
     """A tool came back."""
 
     ok: bool
+    guarded: bool = False
+    """Whether the agent's hooks, where they work, were asked before that use."""
 
 
 class Usage(Event, frozen=True, tag="usage"):
@@ -250,6 +271,24 @@ class Driver(Protocol):
     def events(self, line: bytes, settings: Mapping[str, str]) -> tuple[DriverEvent, ...]:
         """Read one line of output, with or without its line end. Total: bytes of any kind give events or none."""
         ...
+
+
+@runtime_checkable
+class Conversational(Protocol):
+    """What the driver of an agent is besides where a person can go on with a conversation at a terminal."""
+
+    def interactive(self, turn: Turn) -> Launch:
+        """Say how to start the agent for a person, in the conversation `turn.session`; nothing is on its input."""
+        ...
+
+
+REPORTS = "reports"
+"""The setting of an agent whose driver cannot know it: `words` where its workers are to speak, `exit` where not."""
+
+
+def must_speak(driver: Driver, settings: Mapping[str, str]) -> bool:
+    """Whether a turn that ends without a word has said nothing; otherwise ending well says `done`."""
+    return not driver.capabilities.reports_by_exit or settings.get(REPORTS) == "words"
 
 
 def driver_names() -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 
 from ganger.drivers import agent, claude_code
 from ganger.drivers.agent import inner, text
-from ganger.drivers.gemini import server
+from ganger.drivers.gemini import HEADLESS, server
 from ganger.drivers.hooks import load_dialect, settings_like_claude
 from ganger.drivers.port import (
     Capabilities,
@@ -20,6 +20,7 @@ from ganger.drivers.port import (
     Launch,
     ModelApi,
     Product,
+    ToolResult,
     Turn,
     TurnEnded,
     TurnOutcome,
@@ -50,7 +51,7 @@ class Qwen:
         settings = turn.settings
         program = agent.program_of(self.product.program, settings)
         plain, keys = agent.key_for(KEY, settings)
-        argv = [program, "--output-format", "stream-json"]
+        argv = [program, *HEADLESS]
         argv += GUARDED if agent.is_guarded(turn) else ("--approval-mode", "yolo")
         argv += ["--resume", turn.session] if turn.session else ["--session-id", agent.session_id(turn)]
         env = {"HOME": str(turn.state), "QWEN_CODE_SUPPRESS_YOLO_WARNING": "1"}
@@ -61,6 +62,10 @@ class Qwen:
         files = {"qwen.json": json.dumps(_settings(turn)).encode()}
         stdin = turn.brief.encode(errors="replace")
         return Launch(tuple(argv), env | plain, stdin, files, keys, agent.installed_at(program))
+
+    def interactive(self, turn: Turn) -> Launch:
+        """The same, with its own screen."""
+        return agent.for_a_person(self.launch(turn), HEADLESS)
 
     def events(self, line: bytes, settings: Mapping[str, str]) -> tuple[DriverEvent, ...]:
         """Read a line of its stream."""
@@ -77,6 +82,8 @@ def _read(said: Mapping[str, object]) -> Iterator[DriverEvent]:
     for event in claude_code.read(said):
         if failed and isinstance(event, TurnEnded):
             yield TurnEnded(TurnOutcome.failed)
+        elif isinstance(event, ToolResult):
+            yield ToolResult(event.ok, guarded=event.ok)
         elif not isinstance(event, Usage):
             yield event
 
@@ -97,5 +104,5 @@ def _settings(turn: Turn) -> dict[str, object]:
     if hooks is not None:
         dialect = load_dialect("qwen")
         made["disableAllHooks"] = False
-        made["hooks"] = settings_like_claude(dialect, lambda event: agent.hook_line(hooks, "qwen", event))
+        made["hooks"] = settings_like_claude(dialect, lambda event: agent.hook_line(hooks, "qwen", event), hooks.url)
     return made

@@ -20,7 +20,8 @@ from ganger.gateway.account import Account, Charged, Cost, Entry, Limit, Limited
 from ganger.gateway.apis import APIS, Api, Call
 from ganger.gateway.prices import Price, Tokens, affordable, cost, most, price_of
 
-GRANT, RECORD = "gateway.json", "gateway.jsonl"
+GRANT, RECORD, LENT = "gateway.json", "gateway.jsonl", "gateway.lent"
+"""`LENT` holds a `Cost`: what of the run's reservation is its children's by now, where that has changed in the turn."""
 EXIT = "exit.json"
 """Is there once the worker of the turn has ended."""
 CONTEXT_UNPRICED, OUTPUT_UNPRICED = 1_000_000, 32_000
@@ -48,6 +49,8 @@ class Grant(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True)
     """The variable of the gateway's environment that holds the provider's key; empty: none is needed."""
     limit: Limit = Limit()
     prices: Mapping[str, Price] = {}
+    lent: Cost = Cost()
+    """What was the children's of the run already when this was granted: the limit is without it."""
 
     @property
     def speaks(self) -> Api:
@@ -111,7 +114,7 @@ class Desk:
         """
         self.grant = msgspec.json.decode((folder / GRANT).read_bytes(), type=Grant)
         self.api = self.grant.speaks
-        self._over = folder / EXIT
+        self._over, self._folder = folder / EXIT, folder
         self._file = os.open(
             folder / RECORD, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
         )
@@ -157,6 +160,7 @@ class Desk:
         wanted = call.output_max or (price.output_max if price else OUTPUT_UNPRICED)
         until = asyncio.get_running_loop().time() + WAIT_S
         while True:
+            self._account.limit = self._limit()
             output = min(wanted, self._fits(tokens_in, price, call.answers, wanted))
             if output >= min(wanted, OUTPUT_MIN):
                 entry = self._account.reserve(most(tokens_in, output * call.answers, price))
@@ -177,6 +181,16 @@ class Desk:
                     await asyncio.wait_for(self._ended.wait(), until - asyncio.get_running_loop().time())
                 except TimeoutError:
                     continue
+
+    def _limit(self) -> Limit:
+        """What the turn may spend: what was granted, less what its children were given since."""
+        try:
+            lent = msgspec.json.decode((self._folder / LENT).read_bytes(), type=Cost)
+        except FileNotFoundError:
+            return self.grant.limit
+        before = self.grant.lent
+        more = Cost(max(lent.usd_micros - before.usd_micros, 0), max(lent.tokens - before.tokens, 0))
+        return self.grant.limit.less(more)
 
     @property
     def _is_limited(self) -> bool:

@@ -112,6 +112,13 @@ def prepare(
     return Prepared(commit, told)
 
 
+def without_lines(hub: Hub, run: RunId, base: Commit, candidate: Commit, onto: Commit) -> tuple[str, ...]:
+    """The files in which a candidate and `onto` conflict and no lines can be marked, in text form, sorted."""
+    _, stages = _merged(hub, base, candidate, onto)
+    lineless = (raw for raw, sides in stages.items() if _marked_text(hub, run, sides, "") is None)
+    return tuple(sorted({path_text(_BESIDE.sub(b"", raw)) for raw in lineless}))
+
+
 def told_of(hub: Hub, run: RunId) -> Preparation | None:
     """What a run began with; None when nothing was prepared for it."""
     commit = hub.ref(prepared_ref(run))

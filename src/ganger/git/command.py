@@ -12,6 +12,7 @@ import re
 import shutil
 import signal
 import subprocess
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -63,14 +64,14 @@ class Finished:
     stderr: str
 
 
-class _Caller:
+class _Caller(ABC):
     """What `Git` and `UserGit` share: the ways of reading the end of a child."""
 
+    @abstractmethod
     def call(
         self, *args: str, stdin: bytes = b"", timeout_s: float = TIMEOUT_S, env: Mapping[str, str] = NOTHING
     ) -> Finished:
         """Run git to its end whatever its exit status; GitFailed (code -1) only when time runs out."""
-        raise NotImplementedError
 
     def run(
         self,

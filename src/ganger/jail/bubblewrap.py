@@ -43,8 +43,7 @@ class Bubblewrap:
         if not argv:
             raise WorldFailed("cannot start a program without a name")
         ruling = Ruling(scopes=SCOPES) if self._abi >= ABI_SCOPES else None
-        apart = reach.network is not Network.open
-        families = {*_SHARED, seccomp.AF_UNIX} if ruling or apart else {*_SHARED}
+        families = {*_SHARED, seccomp.AF_UNIX} if self.joins(reach) else {*_SHARED}
         wall = Wall(
             ruling=ruling,
             filter=seccomp.program(frozenset(families)).hex(),
@@ -53,6 +52,10 @@ class Bubblewrap:
             bwrap=True,
         )
         return Confined((self._program, *self._options(reach), "--", *argv), wall)
+
+    def joins(self, reach: Reach) -> bool:
+        """Where they can be told from those of other programs."""
+        return self._abi >= ABI_SCOPES or reach.network is not Network.open
 
     def sees(self, program: str, reach: Reach) -> bool:
         """Whether a file could be executed in there."""

@@ -61,6 +61,10 @@ class Landlock:
         )
         return Confined(tuple(argv), wall)
 
+    def joins(self, reach: Reach) -> bool:
+        """Nowhere: a socket in sight cannot be told from one that is not to be."""
+        return False
+
     def sees(self, program: str, reach: Reach) -> bool:
         """Whether a file could be executed in there."""
         path = Path(os.path.realpath(program))

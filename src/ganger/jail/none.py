@@ -22,3 +22,7 @@ class NoJail:
     def sees(self, program: str, reach: Reach) -> bool:
         """Everything is in sight."""
         return True
+
+    def joins(self, reach: Reach) -> bool:
+        """Everything can be connected to."""
+        return True

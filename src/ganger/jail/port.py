@@ -132,6 +132,10 @@ class Jail(Protocol):
         """Whether a file could be executed in there."""
         ...
 
+    def joins(self, reach: Reach) -> bool:
+        """Whether a program in there can connect to Unix sockets that it sees."""
+        ...
+
 
 def shown(jail: Jail) -> str:
     """Name a jail on one line: its tier and what holds it."""

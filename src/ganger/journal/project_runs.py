@@ -15,11 +15,11 @@ from ganger.journal.project_plans import text
 def _run_granted(db: apsw.Connection, entry: ev.Entry, event: ev.RunGranted) -> None:
     db.execute(
         "INSERT INTO runs (id,item,attempt,token,agent,base,scope,status,turn,granted_ms,expires_ms,kind,lane,mode,"
-        "alone,depth,permit_ms,forced_by,reserved) VALUES (?,?,?,?,?,?,?,'starting',0,?,?,?,?,?,?,?,?,?,?)",
+        "alone,depth,permit_ms,forced_by,reserved,spawner) VALUES (?,?,?,?,?,?,?,'starting',0,?,?,?,?,?,?,?,?,?,?,?)",
         (
             *(event.run, event.item, event.attempt, entry.seq, event.agent, event.base, text(event.scope)),
             *(entry.at_ms, event.expires_ms, event.kind, event.lane, event.mode.value, event.alone, event.depth),
-            *(event.permit_ms, event.forced_by, text(event.reserved)),
+            *(event.permit_ms, event.forced_by, text(event.reserved), event.spawner),
         ),
     )
 
@@ -97,6 +97,19 @@ def _note_added(db: apsw.Connection, entry: ev.Entry, event: ev.NoteAdded) -> No
     db.execute("UPDATE runs SET note=? WHERE id=?", (event.text, event.run))
 
 
+def _fact_added(db: apsw.Connection, entry: ev.Entry, event: ev.FactAdded) -> None:
+    db.execute(
+        "INSERT INTO facts (seq,at_ms,text,about,by,run) VALUES (?,?,?,?,?,?)",
+        (entry.seq, entry.at_ms, event.text, text(event.about), event.by, event.run),
+    )
+
+
+def _fact_retracted(db: apsw.Connection, entry: ev.Entry, event: ev.FactRetracted) -> None:
+    db.execute(
+        "UPDATE facts SET ended_ms=?, ended_by=?, why=? WHERE seq=?", (entry.at_ms, event.by, event.why, event.fact)
+    )
+
+
 def _message_sent(db: apsw.Connection, entry: ev.Entry, event: ev.MessageSent) -> None:
     db.execute(
         "INSERT INTO messages (seq,at_ms,run,text,due,by,landing) VALUES (?,?,?,?,?,?,?)",
@@ -132,12 +145,19 @@ def _todos_set(db: apsw.Connection, entry: ev.Entry, event: ev.TodosSet) -> None
 def _question_asked(db: apsw.Connection, entry: ev.Entry, event: ev.QuestionAsked) -> None:
     asked = event.question
     db.execute(
-        "INSERT INTO questions (id,kind,text,options,recommend,risk,run,item,subject,asked_ms,state)"
-        " VALUES (?,?,?,?,?,?,?,?,?,?,'open')",
+        "INSERT INTO questions (id,kind,text,options,recommend,risk,run,item,subject,asked_ms,state,agent,until_ms)"
+        " VALUES (?,?,?,?,?,?,?,?,?,?,'open',?,?)",
         (
             *(asked.id, asked.kind.value, asked.text, text(asked.options), asked.recommend, asked.risk),
-            *(asked.run, asked.item, asked.subject, entry.at_ms),
+            *(asked.run, asked.item, asked.subject, entry.at_ms, asked.agent, asked.until_ms),
         ),
+    )
+
+
+def _question_escalated(db: apsw.Connection, entry: ev.Entry, event: ev.QuestionEscalated) -> None:
+    db.execute(
+        "UPDATE questions SET agent='', passed=? WHERE id=? AND state='open'",
+        (event.reason, event.question),
     )
 
 
@@ -222,6 +242,8 @@ def _landing_undone(db: apsw.Connection, entry: ev.Entry, event: ev.LandingUndon
         (*(("landed", event.new, "") if event.back else ("undone", "", gone)), event.run),
     )
     _close_landing_questions(db, entry, event.new, EndKind.landed.value)
+    if event.awaits_ci:
+        _awaits_ci(db, entry, event.new, event.holds)
 
 
 def _landing_abandoned(db: apsw.Connection, entry: ev.Entry, event: ev.LandingAbandoned) -> None:
@@ -245,10 +267,14 @@ def _run_landed(db: apsw.Connection, entry: ev.Entry, event: ev.RunLanded) -> No
     db.execute("UPDATE trains SET landed_ms=? WHERE new=? AND landed_ms=0", (entry.at_ms, event.commit))
     _close_landing_questions(db, entry, event.commit, EndKind.landed.value)
     if event.awaits_ci:
-        db.execute(
-            "INSERT INTO ci (landed,since_ms,holds,seq) VALUES (?,?,?,?) ON CONFLICT (landed) DO NOTHING",
-            (event.commit, entry.at_ms, event.holds, entry.seq),
-        )
+        _awaits_ci(db, entry, event.commit, event.holds)
+
+
+def _awaits_ci(db: apsw.Connection, entry: ev.Entry, commit: str, holds: bool) -> None:
+    db.execute(
+        "INSERT INTO ci (landed,since_ms,holds,seq) VALUES (?,?,?,?) ON CONFLICT (landed) DO NOTHING",
+        (commit, entry.at_ms, holds, entry.seq),
+    )
 
 
 def _ci_said(db: apsw.Connection, entry: ev.Entry, event: ev.CiSaid) -> None:
@@ -300,12 +326,15 @@ PROJECT: dict[type, Callable[[apsw.Connection, ev.Entry, Any], None]] = {
     ev.RunPruned: _run_pruned,
     ev.RunReported: _run_reported,
     ev.NoteAdded: _note_added,
+    ev.FactAdded: _fact_added,
+    ev.FactRetracted: _fact_retracted,
     ev.MessageSent: _message_sent,
     ev.MessagesDelivered: _messages_delivered,
     ev.MessagesRead: _messages_read,
     ev.TodosSet: _todos_set,
     ev.QuestionAsked: _question_asked,
     ev.QuestionAnswered: _question_answered,
+    ev.QuestionEscalated: _question_escalated,
     ev.QuestionWithdrawn: _question_withdrawn,
     ev.EvidenceRecorded: _evidence_recorded,
     ev.VerdictGiven: _verdict_given,

@@ -10,7 +10,7 @@ import apsw
 
 from ganger.core import events as ev
 from ganger.core.facts import Item
-from ganger.core.ids import PlanId, RunId, lease_id
+from ganger.core.ids import PlanId, RunId, Seq, lease_id
 from ganger.core.lifecycle import item_status, run_status
 from ganger.core.state import State
 from ganger.journal import project_fleet, project_plans, project_runs
@@ -20,6 +20,11 @@ FAR_FUTURE_MS = 1 << 62
 MENTIONED_MAX = 64
 """Commits by which an entry about many can be found."""
 _PROJECT = project_plans.PROJECT | project_runs.PROJECT | project_fleet.PROJECT
+
+
+def fact_name(fact: Seq) -> str:
+    """By which name a fact can be found."""
+    return f"fact:{fact}"
 
 
 def subject_of(event: ev.Event) -> str:
@@ -38,7 +43,9 @@ def subject_of(event: ev.Event) -> str:
             return event.item
         case ev.QuestionAsked():
             return event.question.run or event.question.id
-        case ev.QuestionAnswered() | ev.QuestionWithdrawn():
+        case ev.FactRetracted():
+            return fact_name(event.fact)
+        case ev.QuestionAnswered() | ev.QuestionEscalated() | ev.QuestionWithdrawn():
             return event.question
         case ev.LeaseExtended() | ev.LeaseEnded():
             return event.lease
@@ -75,6 +82,8 @@ def mentioned_in(entry: ev.Entry) -> tuple[str, ...]:
             names = (event.item, lease_id(entry.seq))
         case ev.LeaseGranted():
             names = (lease_id(entry.seq),)
+        case ev.FactAdded():
+            names = (fact_name(entry.seq),)
         case ev.QuestionAsked():
             names = (event.question.id, event.question.item, event.question.subject)
         case ev.EvidenceRecorded():

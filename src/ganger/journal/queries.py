@@ -15,7 +15,7 @@ import apsw
 
 from ganger.errors import JournalBusy, StateDirError
 
-SCHEMA = 4
+SCHEMA = 5
 """The schema these queries are written for; held equal to `journal.schema.VERSION` by a test."""
 READ_AT_ONCE = 500
 """Positions in one statement."""
@@ -81,6 +81,8 @@ class RunRow(NamedTuple):
     liveness_reason: str
     flagged_ms: int
     ended_seq: int
+    spawner: str
+    """The run whose worker has this done for it; empty: nobody's child."""
 
 
 class TurnRow(NamedTuple):
@@ -150,6 +152,23 @@ class MessageRow(NamedTuple):
     """When its run ended without having read it; 0 otherwise."""
 
 
+class FactRow(NamedTuple):
+    """A fact; it stands while `ended_ms` is 0."""
+
+    seq: int
+    at_ms: int
+    text: str
+    about: str
+    by: str
+    """The person; empty when a worker noted it."""
+    run: str
+    """The run whose worker noted it; empty for a person's."""
+    ended_ms: int
+    ended_by: str
+    """The person who struck it out; empty when it gave way to newer ones of workers."""
+    why: str
+
+
 class PruningRow(NamedTuple):
     """That kept files of a run went into the trash; `unreviewed` when nobody had decided on the run before."""
 
@@ -176,7 +195,14 @@ class QuestionRow(NamedTuple):
     state: str
     choice: str
     by: str
+    """The person; `agent:NAME` for an agent that answered in a person's place."""
     closed_ms: int
+    agent: str = ""
+    """The agent that is asked first, while it is."""
+    until_ms: int = 0
+    """When a person is asked after all; 0 where no agent was asked."""
+    passed: str = ""
+    """Why it came to a person after an agent was asked; empty otherwise."""
 
 
 class WaitRow(NamedTuple):
@@ -382,6 +408,7 @@ class LiveRow(NamedTuple):
     kind: str
     lane: str
     liveness: str
+    spawner: str
 
 
 Row = TypeVar("Row", bound=NamedTuple)
@@ -393,6 +420,7 @@ TABLES: dict[type, str] = {
     RepeatRow: "repeats",
     MessageRow: "messages",
     RewindRow: "rewinds",
+    FactRow: "facts",
     PruningRow: "prunings",
     QuestionRow: "questions",
     WaitRow: "waits",
@@ -515,7 +543,7 @@ class Reader:
         rows = self._rows(
             "SELECT r.id, r.item, i.title, r.agent, r.status, r.granted_ms, coalesce(t.started_ms,0), r.note, r.todos,"
             " coalesce((SELECT id FROM questions q WHERE q.run=r.id AND q.state='open'),''),"
-            " r.kind, r.lane, r.liveness"
+            " r.kind, r.lane, r.liveness, r.spawner"
             " FROM runs r JOIN items i ON i.id=r.item LEFT JOIN turns t ON t.run=r.id AND t.turn=r.turn"
             " WHERE r.ended_ms=0 ORDER BY r.token",
         )
@@ -601,6 +629,10 @@ class Reader:
             return self._all(RunRow, "WHERE item=? ORDER BY attempt", item)
         return self._all(RunRow, "WHERE ended_ms>=? OR ended_ms=0 ORDER BY token", since_ms)
 
+    def children(self, run: str) -> list[RunRow]:
+        """The runs that a run's worker has had started, in order."""
+        return self._all(RunRow, "WHERE spawner=? AND spawner<>'' ORDER BY token", run)
+
     def runs_ended(self, until_ms: int) -> list[RunRow]:
         """The runs that ended at or before an instant, the oldest end first."""
         return self._all(RunRow, "WHERE ended_ms>0 AND ended_ms<=? ORDER BY ended_ms, token", until_ms)
@@ -625,6 +657,10 @@ class Reader:
         """What persons said to runs that have ended since then without having read it."""
         where = "WHERE state='undeliverable' AND by<>'' AND ended_ms>=? ORDER BY seq"
         return self._all(MessageRow, where, since_ms)
+
+    def facts(self, *, every: bool = False) -> list[FactRow]:
+        """The facts that stand, or with `every` those that were struck out as well; the newest first."""
+        return self._all(FactRow, f"WHERE {'1' if every else 'ended_ms=0'} ORDER BY seq DESC")
 
     def prunings(self, run: str = "") -> list[PruningRow]:
         """What was pruned of one run, or of all, in order."""

@@ -25,6 +25,7 @@ MIGRATIONS: tuple[str, ...] = (
     """,
     "",
     "",
+    "",
 )
 """What makes an empty file a journal of today. Raise the number, if need be by an empty text, with every change of what
 is stored: of the projections below, and of the fields of events; an older ganger then refuses the file."""
@@ -54,7 +55,7 @@ PROJECTIONS: dict[str, str] = {
         reserved TEXT NOT NULL, usd_micros INTEGER NOT NULL DEFAULT 0, tokens INTEGER NOT NULL DEFAULT 0,
         wall_ms INTEGER NOT NULL DEFAULT 0, liveness TEXT NOT NULL DEFAULT '',
         liveness_reason TEXT NOT NULL DEFAULT '', flagged_ms INTEGER NOT NULL DEFAULT 0,
-        ended_seq INTEGER NOT NULL DEFAULT 0
+        ended_seq INTEGER NOT NULL DEFAULT 0, spawner TEXT NOT NULL DEFAULT ''
     """,
     "turns": """
         run TEXT NOT NULL, turn INTEGER NOT NULL, pid INTEGER NOT NULL, started_ms INTEGER NOT NULL,
@@ -78,6 +79,11 @@ PROJECTIONS: dict[str, str] = {
         at_work INTEGER NOT NULL DEFAULT 0, delivered_ms INTEGER NOT NULL DEFAULT 0,
         read_ms INTEGER NOT NULL DEFAULT 0, ended_ms INTEGER NOT NULL DEFAULT 0
     """,
+    "facts": """
+        seq INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, text TEXT NOT NULL, about TEXT NOT NULL, by TEXT NOT NULL,
+        run TEXT NOT NULL, ended_ms INTEGER NOT NULL DEFAULT 0, ended_by TEXT NOT NULL DEFAULT '',
+        why TEXT NOT NULL DEFAULT ''
+    """,
     "prunings": """
         seq INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, run TEXT NOT NULL, classes TEXT NOT NULL,
         unreviewed INTEGER NOT NULL
@@ -86,7 +92,8 @@ PROJECTIONS: dict[str, str] = {
         id TEXT PRIMARY KEY, kind TEXT NOT NULL, text TEXT NOT NULL, options TEXT NOT NULL, recommend TEXT NOT NULL,
         risk TEXT NOT NULL, run TEXT NOT NULL, item TEXT NOT NULL, subject TEXT NOT NULL, asked_ms INTEGER NOT NULL,
         state TEXT NOT NULL, choice TEXT NOT NULL DEFAULT '', by TEXT NOT NULL DEFAULT '',
-        closed_ms INTEGER NOT NULL DEFAULT 0
+        closed_ms INTEGER NOT NULL DEFAULT 0, agent TEXT NOT NULL DEFAULT '', until_ms INTEGER NOT NULL DEFAULT 0,
+        passed TEXT NOT NULL DEFAULT ''
     """,
     "waits": """
         seq INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, item TEXT NOT NULL, code TEXT NOT NULL,
@@ -148,10 +155,12 @@ _INDEXES = """
     CREATE INDEX runs_token ON runs (token);
     CREATE INDEX runs_live ON runs (status) WHERE ended_ms = 0;
     CREATE INDEX runs_ended ON runs (ended_ms);
+    CREATE INDEX runs_spawner ON runs (spawner) WHERE spawner <> '';
     CREATE INDEX repeats_run ON repeats (run);
     CREATE INDEX rewinds_run ON rewinds (run);
     CREATE INDEX messages_run ON messages (run);
     CREATE INDEX messages_lost ON messages (ended_ms) WHERE state = 'undeliverable';
+    CREATE INDEX facts_standing ON facts (seq) WHERE ended_ms = 0;
     CREATE INDEX prunings_run ON prunings (run);
     CREATE INDEX prunings_unseen ON prunings (run) WHERE unreviewed;
     CREATE INDEX questions_open ON questions (asked_ms) WHERE state = 'open';

@@ -28,7 +28,7 @@ ITEM_FIELDS = (
 )
 BUDGET_FIELDS = ("usd_max", "tokens_max", "attempts_max", "wall_max", "silence_max")
 
-RUNGS = (Rung.committed, Rung.in_scope, Rung.checked)
+RUNGS = (Rung.committed, Rung.in_scope, Rung.checked, Rung.witnessed)
 """What an item may ask for."""
 ATTEMPTS = (1, 100)
 WALL_MS = (SECOND_MS, 7 * 24 * HOUR_MS)
@@ -116,7 +116,10 @@ def _item(number: int, table: Table, plan: PlanId, checks: ChecksReader, known: 
     where = f"item {shown(raw_id)}" if isinstance(raw_id, str) and raw_id else f"item {number}"
     take = Fields(table, where, faults)
     take.refuse_unknown(ITEM_FIELDS)
-    lane = _lane(take, known)
+    lane, kind = _lane(take, known), take.take("kind", values.name, "patcher")
+    reads = kind in known.reading
+    mode = LeaseMode.shared if reads else LeaseMode.exclusive
+    asked = take.take("rung", rung, known.rung)
     spec = ItemSpec(
         id=ItemId(take.required("id", values.name, "", "an item needs one, of letters, digits, `-` and `_`")),
         plan=plan,
@@ -124,18 +127,19 @@ def _item(number: int, table: Table, plan: PlanId, checks: ChecksReader, known: 
         scope=_scope(take, lane, known),
         after=tuple(ItemId(name) for name in take.take("after", values.texts, NOTHING)),
         checks=checks.of_item(table, where),
-        agent=_agent(take, known),
-        kind=take.take("kind", values.name, "patcher"),
+        agent=_agent(take, known, kind),
+        kind=kind,
         priority=take.take("priority", values.integer(*PRIORITY), 100),
-        rung=take.take("rung", rung, known.rung),
-        mode=LeaseMode(take.take("mode", values.choice(*LeaseMode), LeaseMode.exclusive.value)),
+        rung=asked,
+        mode=LeaseMode(take.take("mode", values.choice(*LeaseMode), mode.value)),
         hold=take.take("hold", _hold, None),
-        witness=take.take("witness", values.flag, False),
+        witness=take.take("witness", values.flag, False) or asked is Rung.witnessed,
         tests=take.take("tests", values.choice("kept", "may_change"), "kept"),
         start_on=take.take("start_on", values.choice("landed", "accepted"), known.start_on),
         changes=take.take("changes", values.choice("behaviour", "words"), "behaviour"),
         lane=lane.name if lane else "",
-        **_limits(take, known),
+        reads=reads,
+        **_limits(take, known, known.budgets.get(kind, Budget())),
     )
     take.take("large", values.flag, False)
     _refuse_other_target(take, known)
@@ -176,7 +180,7 @@ def rung(value: object) -> Rung:
     except ValueError:
         values.choice(*(one.label for one in RUNGS))(label)
         raise
-    if asked in (Rung.witnessed, Rung.reviewed):
+    if asked is Rung.reviewed:
         raise Unfit(f"{shown(label)} is not in force in this version of ganger", f"the highest is `{RUNGS[-1].label}`")
     if asked not in RUNGS:
         raise Unfit(f"cannot be {shown(label)}", f"one of {listed(one.label for one in RUNGS)}")
@@ -219,8 +223,8 @@ def _is_within(pattern: str, lane: Lane, known: Known) -> bool:
     return covers(whole, parse(pattern, known.rules))
 
 
-def _agent(take: Fields, known: Known) -> str:
-    agent = take.take("agent", values.name, known.default_agent)
+def _agent(take: Fields, known: Known, kind: str) -> str:
+    agent = take.take("agent", values.name, known.agents_of.get(kind, known.default_agent))
     field = take.table.fields.get("agent")
     if field is not None and field.value == agent and agent not in known.agents:
         hint = take.faults.suggest(agent, known.agents) or f"known: {listed(sorted(known.agents)) or 'none'}"
@@ -247,15 +251,15 @@ class _Limits(TypedDict):
     silence_max_ms: int
 
 
-def _limits(take: Fields, known: Known) -> _Limits:
+def _limits(take: Fields, known: Known, of_kind: Budget) -> _Limits:
     table = nested(take.table, "budget")
     if table is None:
         take.take("budget", _table, None)
         table = Table({}, take.table.line)
     inner = Fields(table, f"{take.where}: budget", take.faults)
     inner.refuse_unknown(BUDGET_FIELDS, "budget.")
-    usd_micros = inner.take("usd_max", values.usd(USD_MICROS_MIN), known.budget.usd_micros)
-    tokens = inner.take("tokens_max", values.integer(*TOKENS), known.budget.tokens)
+    usd_micros = inner.take("usd_max", values.usd(USD_MICROS_MIN), _first(of_kind.usd_micros, known.budget.usd_micros))
+    tokens = inner.take("tokens_max", values.integer(*TOKENS), _first(of_kind.tokens, known.budget.tokens))
     _warn_dead(inner, "usd_max", usd_micros, known.fleet_budget.usd_micros, usd_text)
     _warn_dead(inner, "tokens_max", tokens, known.fleet_budget.tokens, "{:,}".format)
     return {
@@ -264,6 +268,10 @@ def _limits(take: Fields, known: Known) -> _Limits:
         "wall_max_ms": inner.take("wall_max", values.duration(*WALL_MS), known.wall_max_ms),
         "silence_max_ms": inner.take("silence_max", values.duration(*SILENCE_MS), known.silence_max_ms),
     }
+
+
+def _first(own: int | None, otherwise: int | None) -> int | None:
+    return otherwise if own is None else own
 
 
 def _warn_dead(take: Fields, name: str, own: int | None, fleet: int | None, text: Callable[[int], str]) -> None:

@@ -46,7 +46,7 @@ from ganger.plans.wording import shown
 
 LIST_FIELDS = frozenset({"scope", "after", "checks"})
 NUMBER_FIELDS = frozenset({"priority"})
-FLAG_FIELDS = frozenset({"large"})
+FLAG_FIELDS = frozenset({"large", "witness"})
 HEADING_HINT = "write ## id: title, or ## title {#id}; use ### inside a brief"
 
 _HEADING = re.compile(r" {0,3}##(?!#)[ \t]*(?P<text>.*)")

@@ -115,6 +115,12 @@ class Known(Struct, frozen=True):
     wall_max_ms: int = 2_700_000
     silence_max_ms: int = 600_000
     budget: Budget = Budget()
+    budgets: Mapping[str, Budget] = {}
+    """Of items of a kind, by its name, where that says another; a figure it does not say is that of `budget`."""
+    reading: frozenset[str] = frozenset()
+    """Kinds that write nothing: their items ask for no change, and are over with a report."""
+    agents_of: Mapping[str, str] = {}
+    """The agent of an item of a kind that names none, by the kind, where that has one of its own."""
     fleet_budget: Budget = Budget()
     """What a whole night may spend, to warn of items that could never spend what they may."""
     lanes: Mapping[str, Lane] = {}

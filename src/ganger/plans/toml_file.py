@@ -20,7 +20,7 @@
     agent = "claude"
     priority = 1                  # lower is sooner
     hold = "draft"                # draft | operator | { until = 2026-12-01T00:00:00Z }
-    rung = "checked"              # committed | in-scope | checked
+    rung = "checked"              # committed | in-scope | checked | witnessed
     mode = "exclusive"            # exclusive | shared
     budget = { usd_max = 1.5, tokens_max = 500_000, attempts_max = 3, wall_max = "45m", silence_max = "10m" }
 

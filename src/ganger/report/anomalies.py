@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 import msgspec
 
-from ganger.core.model import CheckState, CiState, EndKind, Liveness, Report, ReportKind, Rung
+from ganger.core import events as ev
+from ganger.core.lifecycle import silence_text
+from ganger.core.model import SILENCE, CheckState, CiState, EndKind, Liveness, Report, ReportKind, Rung, is_agents
 from ganger.report.attempts import said, turn_source, what_changed
 from ganger.report.blame import blamed
 from ganger.report.facts import CITED_MAX, Facts, RunFacts, TrainFacts, TurnFacts
@@ -19,9 +21,9 @@ def anomalies(facts: Facts) -> tuple[Anomaly, ...]:
     """Everything a person should know before the rest."""
     recent = [run for run in facts.runs.values() if facts.is_recent(run)]
     found = [*_supervisors(facts), *blamed(facts), *_trains(facts), *_forbidden(facts), *_pruned_unseen(facts)]
-    found += [*_not_closed(facts), *_lost(facts)]
+    found += [*_not_closed(facts), *_lost(facts), *_unguarded(facts)]
     for run in recent:
-        found += [*_ended(facts, run), *_repeated(facts, run), *_spinning(facts, run)]
+        found += [*_ended(facts, run), *_repeated(facts, run), *_spinning(facts, run), *_advised(facts, run)]
         for turn in run.turns:
             found += [*_turn(facts, turn)]
     grave = {kind: place for place, kind in enumerate(AnomalyKind)}
@@ -69,7 +71,9 @@ def _turn(facts: Facts, turn: TurnFacts) -> Iterator[Anomaly]:
 
 
 def _said_so(report: Report | None) -> str:
-    if report is None or report.source == "exit":
+    if report is not None and report.source == SILENCE:
+        return "Ended without a word"
+    if report is None or report.source != "worker":
         return "Ended as if it were done"
     return "Said done" if report.outcome == "completed" else f"Said {report.outcome.value.replace('_', ' ')}"
 
@@ -98,6 +102,15 @@ def _repeated(facts: Facts, run: RunFacts) -> Iterator[Anomaly]:
     for row in run.repeats:
         text = f"Turn {row.turn} was done over ({row.why}): {row.reason}."
         yield Anomaly(AnomalyKind.repeated, row.run, text, "", row.at_ms, facts.cite((row.seq,), row.run))
+
+
+def _advised(facts: Facts, run: RunFacts) -> Iterator[Anomaly]:
+    """Answers that no person gave: work went on with them."""
+    for row in run.questions:
+        if is_agents(row.by):
+            text = f"{row.id} was answered by {row.by.replace(':', ' ')}, and not by a person: {row.text}"
+            source = facts.cite(facts.positions.last(row.id, "QuestionAnswered"), run.row.id)
+            yield Anomaly(AnomalyKind.advised, run.row.id, text, row.choice, row.closed_ms, source)
 
 
 def _spinning(facts: Facts, run: RunFacts) -> Iterator[Anomaly]:
@@ -135,6 +148,15 @@ def _forbidden(facts: Facts) -> Iterator[Anomaly]:
     for row in facts.reader.forbidden(facts.since_ms):
         source = facts.cite((row.seq,), row.run)
         yield Anomaly(AnomalyKind.forbidden, row.run or row.actor, f"{sentence(row.reason)}.", "", row.at_ms, source)
+
+
+def _unguarded(facts: Facts) -> Iterator[Anomaly]:
+    """Turns whose agents used tools about which their hooks did not ask."""
+    for entry in facts.silent:
+        if isinstance(entry.event, ev.GuardSilent):
+            text = f"Turn {entry.event.turn}: {silence_text(entry.event)}."
+            source = facts.cite((entry.seq,), entry.event.run)
+            yield Anomaly(AnomalyKind.guard_silent, entry.event.run, text, "", entry.at_ms, source)
 
 
 def _pruned_unseen(facts: Facts) -> Iterator[Anomaly]:

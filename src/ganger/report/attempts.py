@@ -14,6 +14,8 @@ KIND_OF_ENDING = {
     EndKind.rejected: TurnEnd.rejected,
     EndKind.superseded: TurnEnd.rejected,
     EndKind.unfounded: TurnEnd.cut,
+    EndKind.dismissed: TurnEnd.cut,
+    EndKind.unsent: TurnEnd.cut,
     EndKind.failed: TurnEnd.failed,
     EndKind.stalled: TurnEnd.failed,
     EndKind.timed_out: TurnEnd.failed,
@@ -91,7 +93,7 @@ def turn_end(run: RunFacts, turn: TurnFacts) -> TurnEnd:
         return TurnEnd.good
     again = next((repeat.why for repeat in run.repeats if repeat.turn == turn.row.turn), "")
     if again:
-        return TurnEnd.failed if again in (Again.hang, Again.lost) else TurnEnd.cut
+        return TurnEnd.failed if again in (Again.hang, Again.lost, Again.idle) else TurnEnd.cut
     if not last or run.row.status == "asking":
         return TurnEnd.asked
     return TurnEnd.live
@@ -112,7 +114,7 @@ def exit_text(turn: TurnFacts) -> str:
 
 def said(report: Report | None) -> str:
     """What the worker said of its turn, in its words; empty when it said nothing."""
-    if report is None or report.source == "exit":
+    if report is None or report.source != "worker":
         return ""
     text = report.summary.strip()
     text = text if len(text) <= SAID_CHARS_MAX else f"{text[:SAID_CHARS_MAX]}…"

@@ -40,6 +40,7 @@ _CITED = (
     *("RunFlagged", "UsageRecorded"),
 )
 _TRIED = ("CandidateProbed", "PairFound", "TargetFoundRed")
+_SILENT = ("GuardSilent",)
 CITED_MAX = 5
 """Entries named for an aggregate; the others are found by their type."""
 
@@ -134,7 +135,9 @@ class Facts:
             self.runs_of.setdefault(run.row.item, []).append(run)
         self.last_seq = reader.last_seq()
         self.trains: list[TrainFacts] = [_train(row) for row in reader.trains(since_ms)]
-        self.tried: tuple[Entry, ...] = self._read_tried()
+        self.silent: tuple[Entry, ...] = self._read_entries(_SILENT)
+        """That guards did not work, in order."""
+        self.tried: tuple[Entry, ...] = self._read_entries(_TRIED)
         """What the train found of single candidates and of the target itself, in order."""
         self.waits: list[WaitRow] = reader.waits(since_ms=since_ms)
         self.last_waits: dict[str, WaitRow] = {wait.item: wait for wait in self.waits}
@@ -148,8 +151,8 @@ class Facts:
     def _first_seq(self, since_ms: int) -> int:
         return self.reader.first_seq(since_ms) or self.last_seq
 
-    def _read_tried(self) -> tuple[Entry, ...]:
-        marks = self.reader.marks_of(_TRIED, self._first_seq(self.since_ms) - 1)
+    def _read_entries(self, types: tuple[str, ...]) -> tuple[Entry, ...]:
+        marks = self.reader.marks_of(types, self._first_seq(self.since_ms) - 1)
         seqs = {mark.seq for mark in marks}
         rows = (row for run in sorted({mark.subject for mark in marks}) for row in self.reader.entries_about(run))
         found = {row.seq: row for row in rows if row.seq in seqs}
@@ -206,7 +209,10 @@ class Facts:
     def item_ref(self, item: str) -> ItemRef:
         """An item by name, also one that its plan has no longer."""
         row = self.items.get(item) or self.reader.item(item)
-        return ItemRef(row.id, row.plan, row.title, row.seq) if row is not None else ItemRef(item, "", "", 0)
+        if row is None:
+            return ItemRef(item, "", "", 0)
+        spawner = msgspec.json.decode(row.spec, type=ItemSpec).spawner if row.parent else ""
+        return ItemRef(row.id, row.plan, row.title, row.seq, spawner)
 
     def seen(self, checks: Iterable[CheckResult]) -> tuple[CheckSeen, ...]:
         """Checks with the log only where it can still be opened, and the tail only where it explains something."""

@@ -27,6 +27,8 @@ _ENDED = {
     "rejected": "was rejected",
     "superseded": "was superseded",
     "unfounded": "lost what it stood on",
+    "dismissed": "was needed no longer",
+    "unsent": "could not be sent what it was to be told",
     "stopped": "was stopped",
     "interrupted": "was interrupted",
     "timed_out": "timed out",

@@ -49,6 +49,8 @@ class ItemRef(Struct, frozen=True, gc=False):
     title: str
     seq: int
     """The entry that added it."""
+    child_of: str = ""
+    """The run whose worker had it done; empty: nobody's child."""
 
 
 class TurnEnd(StrEnum):
@@ -217,6 +219,7 @@ class AnomalyKind(StrEnum):
     said_done = "Said done, but was not"
     claims = "Commits that claim what they do not do"
     out_of_scope = "Edits outside the scope"
+    guard_silent = "Guards that were silent"
     forbidden = "Workers that asked for what is not theirs"
     train_failed = "Good alone, not together"
     pair = "Two that do not go together"
@@ -227,6 +230,7 @@ class AnomalyKind(StrEnum):
     repeated = "Turns that were done over"
     flaky = "Checks that failed and then passed on the same tree"
     auto_committed = "Work that was left uncommitted"
+    advised = "Questions that an agent answered"
     pruned_unseen = "Results that were pruned unseen"
 
 

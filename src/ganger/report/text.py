@@ -145,7 +145,8 @@ def evidence(source: Source) -> str:
 
 
 def _title(ref: ItemRef) -> str:
-    return f"{ref.id}: {ref.title}" if ref.title else ref.id
+    child = f" (a child of {ref.child_of})" if ref.child_of else ""
+    return f"{ref.id}: {ref.title}{child}" if ref.title else ref.id
 
 
 def _check(check: CheckSeen) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ganger.core import events as ev
+from ganger.core.lifecycle import silence_text
 from ganger.core.model import Usage, VerdictKind
 from ganger.report.wording import duration, named
 
@@ -51,6 +52,7 @@ def _plan(event: ev.Event) -> str:
             return f"schedule {event.name} dropped"
         case ev.ItemAdded():
             by = f", filed by a worker on {event.spec.parent}" if event.spec.parent else ""
+            by = f", a child of {event.spec.spawner}" if event.spec.spawner else by
             return f"item {event.spec.id} added: {event.spec.title}{by}"
         case ev.ItemRevised():
             return f"item {event.spec.id} revised"
@@ -155,10 +157,19 @@ def _run(event: ev.Event) -> str:
         case ev.RunReported():
             said = event.report.kind.value if event.report.source == "worker" else "nothing and ended well"
             return f"{event.run} says {said}" + (f": {event.report.summary}" if event.report.summary else "")
+        case ev.RunParked():
+            return f"{event.run} turn {event.turn}: it waits for its children"
         case ev.NoteAdded():
             return f"{event.run} notes: {event.text}"
+        case ev.FactAdded():
+            about = f" (about {named(event.about)})" if event.about else ""
+            who = f"{event.by} puts on record" if event.by else f"{event.run} notes as a fact, unchecked"
+            return f"{who}: {event.text}{about}"
+        case ev.FactRetracted():
+            return f"fact {event.fact} struck out by {event.by or 'ganger'}{_because(event.why)}"
         case ev.MessageSent():
-            return f"{event.run} is told by {event.by or 'ganger'} ({event.when.value}): {event.text}"
+            who = f"of its child {event.child}" if event.child else f"by {event.by or 'ganger'} ({event.when.value})"
+            return f"{event.run} is told {who}: {event.text}"
         case ev.MessagesDelivered():
             how = "at work" if event.at_work else "with its brief"
             return f"{event.run} turn {event.turn}: {len(event.messages)} messages handed over {how}"
@@ -168,12 +179,17 @@ def _run(event: ev.Event) -> str:
             denied = [f"{use.tool} denied: {use.denied}" for use in event.uses if use.denied]
             used = [use.tool for use in event.uses if not use.denied]
             return f"{event.run}: " + "; ".join([*([f"used {named(used)}"] if used else []), *denied])
+        case ev.GuardSilent():
+            return f"{event.run} turn {event.turn}: {silence_text(event)}"
         case ev.TodosSet():
             return f"{event.run}: {sum(t.state == 'completed' for t in event.todos)} of {len(event.todos)} todos done"
         case ev.QuestionAsked():
-            return f"{event.question.id}: {event.question.text}"
+            first = f" (agent {event.question.agent} is asked first)" if event.question.agent else ""
+            return f"{event.question.id}: {event.question.text}{first}"
         case ev.QuestionAnswered():
             return f"{event.question} answered by {event.by}: {event.choice}"
+        case ev.QuestionEscalated():
+            return f"{event.question} comes to a person: {event.reason}"
         case ev.QuestionWithdrawn():
             return f"{event.question} withdrawn: {event.reason}"
         case ev.EvidenceRecorded():

@@ -6,6 +6,7 @@
     allowed_hours = "20:00-07:00, 12:00-13:00"
     lease_ttl = "10m"
     depth_max = 2                # how deep items that workers file may stand below those of a plan
+    children_max = 8             # most living children of workers
     require_clean = false        # refuse runs while the target is checked out with uncommitted changes
     permit_ttl = "30m"           # how long after the grant a run's first worker may be started
     [lanes]
@@ -26,7 +27,7 @@
     run = "scripts/coupling"
     threshold = 0.5              # from this score on, of 0 to 1
     [verify]
-    rung = "checked"             # what an item must reach before it may land: committed | in-scope | checked
+    rung = "checked"             # what an item must reach: committed | in-scope | checked | witnessed
     protected = ["scripts/ci/**"]  # added to the built-in list
     contract = "advised"         # off | advised | required: an item must say enough and not want too much
     weakened = "refuse"          # refuse | inbox | allow: what becomes of a candidate that weakens tests
@@ -56,6 +57,7 @@
     [hooks]
     gate = "auto"                # auto | on | off: answers the hooks of agents
     stop_refusals_max = 2        # how often one turn is kept from ending without evidence
+    silent = "flag"              # flag | stop: what follows when hooks are not asked about a use of a tool
     targets = true               # record on what a tool was used, and not only which
     [hooks.guards.tracker]
     tool = "mcp__tracker__close"
@@ -93,6 +95,9 @@
     progress_max = "15m"         # an active worker that changes nothing for so long counts as spinning
     same_calls_max = 5
     stagger = "20s"              # between the starts of workers that waited for the same provider
+    [consult]
+    agent = "critic"             # is asked before a person, where a worker asks so; its answer allows nothing
+    window = "10m"
     [loop]
     planner = "fixer"            # the agent that is asked for new items when nothing is left
     replans_max = 3
@@ -111,9 +116,10 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ganger.core.ids import ItemId, PlanId
-from ganger.core.model import Budget, Check, Kind, Lane, Rung
+from ganger.core.model import Budget, Check, Kind, Lane, Rung, Writes
 from ganger.core.patterns import PathRules
 from ganger.core.policy import Policy
 from ganger.gateway.prices import Price as ModelPrice
@@ -126,11 +132,13 @@ from ganger.service import dead_settings, tables
 from ganger.service.ci_settings import EVERY_MAX_MS, CiSettings, read_ci
 from ganger.service.containment import Containment, read_jail
 from ganger.service.hook_settings import HookSettings, read_hooks
+from ganger.service.kinds import NO_RULES, Rulebook, ToldFile, places, read_place, rulebook
 from ganger.service.layers import Key, Layer, Layers, Setting
 from ganger.service.model_prices import read_prices
 from ganger.service.protected import PROTECTED, started_files
 from ganger.service.provisioning import Provisioning, read_workspace
-from ganger.service.tables import Agent, Driver, Predicate, Scorer
+from ganger.service.spawn_rights import refuse_wider
+from ganger.service.tables import Agent, Driver, Predicate, Preset, Scorer
 
 CONFIG_NAME = "ganger.toml"
 _WINDOW = re.compile(r"([0-9]{1,2}):([0-9]{2})-([0-9]{1,2}):([0-9]{2})")
@@ -147,6 +155,7 @@ class Config(Struct, frozen=True):
     """As in `Policy.hours`; a window over midnight is split in two."""
     lease_ttl_ms: int
     depth_max: int
+    children_max: int
     require_clean: bool
     permit_ms: int
     lanes: tuple[Lane, ...]
@@ -190,6 +199,10 @@ class Config(Struct, frozen=True):
     progress_ms: int
     same_calls_max: int
     stagger_ms: int
+    facts_max: int
+    same_within_ms: int
+    consult_agent: str
+    consult_window_ms: int
     planner: str
     replans_max: int
     jail: Containment
@@ -201,6 +214,10 @@ class Config(Struct, frozen=True):
     search_path: str
     """Where programs are looked for: the `PATH` of the environment, absolute entries only."""
     settings: tuple[Setting, ...]
+    presets: Mapping[str, Preset] = {}
+    """What kinds say for items and launches, by their names."""
+    rulebook: Rulebook = NO_RULES
+    """What workers are told besides their item."""
 
     def explain(self) -> tuple[Setting, ...]:
         """Give every setting with its effective value and where it came from, sorted by key."""
@@ -275,6 +292,9 @@ class Config(Struct, frozen=True):
             autopick=self.autopick,
             kinds=self.kinds,
             depth_max=self.depth_max,
+            children_max=self.children_max,
+            agents=tuple(self.agents),
+            agents_of=tuple((name, preset.agent) for name, preset in self.presets.items() if preset.agent),
             permit_ms=self.permit_ms,
             require_clean=self.require_clean,
             fleet_budget=self.fleet_budget,
@@ -287,11 +307,16 @@ class Config(Struct, frozen=True):
             breaker_ms=self.breaker_ms,
             progress_ms=self.progress_ms,
             same_calls_max=self.same_calls_max,
+            silent_guard=self.hooks.silent.value,
+            facts_max=self.facts_max,
+            same_within_ms=self.same_within_ms,
             ci_required=self.ci.required,
             ci_dependents=self.ci.dependents,
             ci_every_ms=self.ci.every_ms,
             ci_every_max_ms=max(self.ci.every_ms, EVERY_MAX_MS),
             ci_patience_ms=self.ci.patience_ms,
+            consult_agent=self.consult_agent,
+            consult_window_ms=self.consult_window_ms,
             planner=self.planner,
             replans_max=self.replans_max,
         )
@@ -315,6 +340,9 @@ class Config(Struct, frozen=True):
             wall_max_ms=self.wall_max_ms,
             silence_max_ms=self.silence_max_ms,
             budget=self.item_budget,
+            budgets={name: preset.budget for name, preset in self.presets.items()},
+            reading=frozenset(kind.name for kind in self.kinds if kind.writes is Writes.none),
+            agents_of={name: preset.agent for name, preset in self.presets.items() if preset.agent},
             fleet_budget=self.fleet_budget,
             lanes={lane.name: lane for lane in self.lanes},
             target=target,
@@ -338,15 +366,22 @@ def load(repo_top: Path, user_config: Path | None, environ: Mapping[str, str], f
 
     Raises one ConfigError that lists, a line each, everything wrong in all layers.
     """
-    files = [Layer("project", repo_top / CONFIG_NAME, CONFIG_NAME)]
+    own = {"project": Layer("project", repo_top / CONFIG_NAME, CONFIG_NAME)}
     if user_config is not None:
-        files.insert(0, Layer("user", user_config, str(user_config)))
+        own["user"] = Layer("user", user_config, str(user_config))
+    files: list[Layer] = []
+    told: list[ToldFile] = []
+    for place in places(repo_top, user_config):
+        found = read_place(place)
+        told += found
+        files += [*found, *([own[place.source]] if place.source in own else [])]
     layers = Layers(tuple(files), environ, flags)
     config = _take_all(layers, repo_top, _absolute_only(environ.get("PATH", os.defpath)))
     dead_settings.refuse(layers, _judged(config))
+    refuse_wider(layers, config.kinds, config.jail.bounds)
     layers.refuse_unknown()
     layers.raise_faults()
-    return config
+    return replace(config, rulebook=rulebook(told, config.rulebook.intents))
 
 
 def user_config_path(environ: Mapping[str, str]) -> Path | None:
@@ -374,7 +409,7 @@ def _take_all(layers: Layers, repo_top: Path, search_path: str) -> Config:
     commands += [one.argv for one in scorers]
     commands += [driver.argv] if driver is not None else []
     commands += [ci.argv] if ci.argv else []
-    workspace = read_workspace(layers)
+    workspace, agents = read_workspace(layers), tables.read_agents(layers)
     commands += [workspace.setup] if workspace.setup else []
     return Config(
         target=take(("fleet", "target"), _branch, ""),
@@ -382,6 +417,7 @@ def _take_all(layers: Layers, repo_top: Path, search_path: str) -> Config:
         hours=take(("fleet", "allowed_hours"), _hours, ""),
         lease_ttl_ms=take(("fleet", "lease_ttl"), duration(10 * SECOND_MS, DAY_MS), "10m"),
         depth_max=take(("fleet", "depth_max"), integer(0, 100), 2),
+        children_max=take(("fleet", "children_max"), integer(0, 1_000), 8),
         require_clean=take(("fleet", "require_clean"), flag, False),
         permit_ms=take(("fleet", "permit_ttl"), duration(10 * SECOND_MS, 7 * DAY_MS), "30m"),
         lanes=lanes,
@@ -391,7 +427,7 @@ def _take_all(layers: Layers, repo_top: Path, search_path: str) -> Config:
         predicates=predicates,
         scorers=scorers,
         driver=driver,
-        agents=tables.read_agents(layers),
+        agents=agents,
         rung=take(("verify", "rung"), rung, Rung.checked.label),
         protected=tuple(dict.fromkeys((*PROTECTED, *extra, *started_files(commands, repo_top)))),
         contract=Contract(take(("verify", "contract"), values.choice(*Contract), Contract.advised.value)),
@@ -422,6 +458,10 @@ def _take_all(layers: Layers, repo_top: Path, search_path: str) -> Config:
         progress_ms=take(("recovery", "progress_max"), duration(SECOND_MS, DAY_MS), "15m"),
         same_calls_max=take(("recovery", "same_calls_max"), integer(2, 1_000), 5),
         stagger_ms=take(("recovery", "stagger"), duration(0, HOUR_MS), "20s"),
+        facts_max=take(("messages", "facts_max"), integer(0, 100), 10),
+        same_within_ms=take(("messages", "same_within"), duration(0, DAY_MS), "10m"),
+        consult_agent=take(("consult", "agent"), _agent_or_none, ""),
+        consult_window_ms=take(("consult", "window"), duration(SECOND_MS, DAY_MS), "10m"),
         planner=take(("loop", "planner"), _agent_or_none, ""),
         replans_max=take(("loop", "replans_max"), integer(1, 100), 3),
         jail=read_jail(layers),
@@ -431,6 +471,8 @@ def _take_all(layers: Layers, repo_top: Path, search_path: str) -> Config:
         workspace=workspace,
         repo_top=repo_top,
         search_path=search_path,
+        presets=tables.read_presets(layers, agents),
+        rulebook=Rulebook(intents=tables.read_intents(layers)),
         settings=layers.effective(),
     )
 
@@ -449,6 +491,8 @@ def _judged(config: Config) -> dead_settings.Judged:
     }
     for name, budget in config.plan_budgets:
         limits |= dead_settings.limits_of(budget, ("budget", "plans", name))
+    for name, preset in config.presets.items():
+        limits |= dead_settings.limits_of(preset.budget, ("kinds", name, "budget"))
     for section, named in (("lanes", config.lanes), ("kinds", config.kinds)):
         limits |= {(section, one.name, "workers_max"): one.workers_max for one in named if one.workers_max}
     return dead_settings.Judged(
@@ -459,6 +503,7 @@ def _judged(config: Config) -> dead_settings.Judged:
         config.planner,
         config.plan_budgets,
         config.is_metered,
+        config.consult_agent,
     )
 
 

@@ -37,18 +37,19 @@ class Judged(Struct, frozen=True):
     plan_budgets: tuple[tuple[str, Budget], ...]
     metered: bool = False
     """Whether a gateway knows what the agents cost."""
+    consult_agent: str = ""
 
 
 def refuse(layers: Layers, judged: Judged) -> None:
     """Record every dead setting, naming the other one too."""
     _backoff(layers, judged.limits)
-    for inner, outer in (*_INNER_BELOW_OUTER, *_of_plans(judged)):
+    for inner, outer in (*_INNER_BELOW_OUTER, *_of_plans(judged), *_of_kinds(judged)):
         _compare(layers, judged.limits, inner, outer)
     for section in ("lanes", "kinds"):
         _workers(layers, judged.limits, section)
     _lanes(layers, judged)
     _money(layers, judged)
-    _planner(layers, judged)
+    _asked_agents(layers, judged)
 
 
 def limits_of(budget: Budget, key: Key) -> dict[Key, int]:
@@ -65,6 +66,12 @@ def _of_plans(judged: Judged) -> Iterator[tuple[Key, Key]]:
             yield (*_RUN, limit), ("budget", "plans", name, limit)
 
 
+def _of_kinds(judged: Judged) -> Iterator[tuple[Key, Key]]:
+    for key in judged.limits:
+        if key[0] == "kinds" and key[2] == "budget":
+            yield key, (*_FLEET, key[-1])
+
+
 def _compare(layers: Layers, limits: dict[Key, int], inner: Key, outer: Key) -> None:
     if inner not in limits or outer not in limits or limits[inner] <= limits[outer]:
         return
@@ -79,7 +86,7 @@ def _workers(layers: Layers, limits: dict[Key, int], section: str) -> None:
     whole: Key = ("fleet", "workers_max")
     # The number of cores, or of `--workers` for once, is no statement about this file.
     if layers.is_written(whole):
-        for key in [key for key in limits if key[0] == section]:
+        for key in [key for key in limits if key[0] == section and key[-1] == "workers_max"]:
             _compare(layers, limits, key, whole)
 
 
@@ -117,12 +124,15 @@ def _money(layers: Layers, judged: Judged) -> None:
         layers.error((capped[0],), f"cannot be kept: no agent has a price, neither of {prices}", hint)
 
 
-def _planner(layers: Layers, judged: Judged) -> None:
-    planner: Key = ("loop", "planner")
-    if judged.planner and judged.planner not in judged.agents:
-        hint = nearest(judged.planner, judged.agents) or f"known: {listed(judged.agents) or 'none'}"
-        layers.error((planner,), f"names no agent: {shown(judged.planner)}", hint)
-    if not judged.planner and layers.is_set(("loop", "replans_max")):
-        layers.error(
-            (("loop", "replans_max"),), f"has no effect without {shown_key(planner)}", "name an agent, or take it out"
-        )
+def _asked_agents(layers: Layers, judged: Judged) -> None:
+    _named_agent(layers, judged, judged.planner, ("loop", "planner"), ("loop", "replans_max"))
+    _named_agent(layers, judged, judged.consult_agent, ("consult", "agent"), ("consult", "window"))
+
+
+def _named_agent(layers: Layers, judged: Judged, agent: str, key: Key, without: Key) -> None:
+    """Record an agent that there is not, and a setting that is about one where none is named."""
+    if agent and agent not in judged.agents:
+        hint = nearest(agent, judged.agents) or f"known: {listed(judged.agents) or 'none'}"
+        layers.error((key,), f"names no agent: {shown(agent)}", hint)
+    if not agent and layers.is_set(without):
+        layers.error((without,), f"has no effect without {shown_key(key)}", "name an agent, or take it out")

@@ -24,15 +24,40 @@ class GateMode(StrEnum):
     """Never."""
 
 
+class Silent(StrEnum):
+    """What follows when an agent uses tools about which its hooks do not ask."""
+
+    flag = "flag"
+    """A person is told."""
+    stop = "stop"
+    """The run is ended too, and nothing of it is judged."""
+
+
+class Via(StrEnum):
+    """How agents ask the gate."""
+
+    command = "command"
+    """By a program, which denies what would write when nobody answers it."""
+    http = "http"
+    """Over HTTP, where an agent can: quicker for it, and no answer is taken for leave."""
+
+
+MCP_CALLS_MAX = 1_000
+"""Calls of tools of one run that are answered: a dozen in a turn is many."""
+
+
 class HookSettings(Struct, frozen=True):
     """What a fleet's hooks do."""
 
     gate: GateMode = GateMode.auto
     stop_refusals_max: int = 2
+    silent: Silent = Silent.flag
     targets: bool = True
     """Whether the record of a tool's use says on what; otherwise only which tool it was."""
     provenance: tuple[ProvenanceRule, ...] = ()
     lookups: tuple[LookupRule, ...] = ()
+    via: Via = Via.command
+    mcp_calls_max: int = MCP_CALLS_MAX
     mcp: bool = True
     """Whether agents that can are given the worker protocol as tools, besides the commands of the same names."""
 
@@ -62,9 +87,12 @@ def read_hooks(layers: Layers) -> HookSettings:
     return HookSettings(
         gate=GateMode(layers.take(("hooks", "gate"), values.choice(*GateMode), GateMode.auto.value)),
         stop_refusals_max=layers.take(("hooks", "stop_refusals_max"), integer(0, 100), 2),
+        silent=Silent(layers.take(("hooks", "silent"), values.choice(*Silent), Silent.flag.value)),
         targets=layers.take(("hooks", "targets"), flag, True),
         provenance=tuple(provenance),
         lookups=tuple(lookups),
+        via=Via(layers.take(("hooks", "via"), values.choice(*Via), Via.command.value)),
+        mcp_calls_max=layers.take(("hooks", "mcp_calls_max"), integer(1, 1_000_000), MCP_CALLS_MAX),
         mcp=layers.take(("hooks", "mcp"), flag, True),
     )
 

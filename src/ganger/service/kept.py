@@ -1,7 +1,8 @@
 """What is kept of a run on disk besides the journal: briefs, output, logs of checks, and a manifest for each turn.
 
-They lie in `runs/RUN/turn-N/`. The manifest and the record of how the worker ended are small and kept for good; the
-rest belongs to one of three classes, which may be pruned when nobody needs it any more.
+They lie in `runs/RUN/turn-N/`, the agent's own state for all turns in `runs/RUN/agent`. The manifest and the record of
+how the worker ended are small and kept for good; the rest belongs to one of four classes, which may be pruned when
+nobody needs it any more.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from msgspec import Struct
 from ganger.journal.queries import Reader, RunRow
 from ganger.service.places import Places
 
+MANIFEST, STDIN = "manifest.json", "stdin"
+"""In a turn's folder: under what its worker was started, and what it was sent on its standard input."""
 _TURN = re.compile(r"turn-([1-9][0-9]*)")
 
 
@@ -30,10 +33,12 @@ class DataClass(StrEnum):
     """What it left: its output, its home and its temporary files."""
     checks = "checks"
     """What the checks of its candidates printed."""
+    sessions = "sessions"
+    """The agent's own conversations and settings, for all turns: with them a person can go on with a run."""
 
 
 _CLASS_OF = {
-    "stdin": DataClass.prompts,
+    STDIN: DataClass.prompts,
     "output.log": DataClass.output,
     "home": DataClass.output,
     "tmp": DataClass.output,
@@ -54,6 +59,10 @@ class Manifest(Struct, frozen=True):
     """Of the brief; empty in the manifests of before it was noted."""
     shared: bool = False
     """Whether it only read, in a checkout that it could not write."""
+    driver: str = ""
+    """What reads its output."""
+    stdin_sha256: str = ""
+    """Of what was sent on its standard input; empty in the manifests of before it was noted."""
 
 
 class Unreadable(Struct, frozen=True):
@@ -77,19 +86,24 @@ def _listed(folder: Path) -> list[Path]:
 
 
 def files_of(state_dir: Path, run: str) -> Iterator[tuple[DataClass, Path]]:
-    """The files and folders of a run that may be pruned, each with its class."""
+    """The files and folders of a run that may be pruned, each with its class.
+
+    Conversations stay for as long as there is the workspace that they are about: they could be gone on with.
+    """
     places = Places(state_dir)
     for turn in turns_on_disk(state_dir, run):
         for path in _listed(places.turn(run, turn)):
             found = DataClass.prompts if path == places.brief(run, turn) else _CLASS_OF.get(path.name)
             if found is not None:
                 yield found, path
+    if places.agent(run).is_dir() and not places.workspace(run).exists():
+        yield DataClass.sessions, places.agent(run)
 
 
 def read_manifest(state_dir: Path, run: str, turn: int) -> Manifest | Unreadable | None:
     """The manifest of a turn; None when there is none."""
     try:
-        return msgspec.json.decode((Places(state_dir).turn(run, turn) / "manifest.json").read_bytes(), type=Manifest)
+        return msgspec.json.decode((Places(state_dir).turn(run, turn) / MANIFEST).read_bytes(), type=Manifest)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, msgspec.MsgspecError) as error:

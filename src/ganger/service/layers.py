@@ -32,6 +32,7 @@ Found: TypeAlias = tuple[T, object, tuple[str, int, str]]
 
 CONFIG_BYTES_MAX = 1024 * 1024
 ENVIRONMENT_PREFIX = "GANGER_"
+BUILT_IN = "built-in"
 NO_LIMIT = "no limit"
 _WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,18}")
 _DECIMAL = re.compile(r"[+-]?[0-9]{1,12}\.[0-9]{1,12}")
@@ -92,9 +93,9 @@ class Layers:
         self.settings: dict[Key, Setting] = {}
         self._environ = environ
         self._flags = flags
-        self._faults = {layer.source: layer.faults for layer in files}
-        self._written = frozenset(self._faults)
-        self._faults |= {"environment": Faults("environment"), "flag": Faults("flags")}
+        self._faults = {(layer.source, layer.faults.path): layer.faults for layer in files}
+        self._written = frozenset(layer.source for layer in files) - {BUILT_IN}
+        self._of_texts = {"environment": Faults("environment"), "flag": Faults("flags")}
         self._scalars: dict[Key, None] = {}
         self._sections: set[Key] = set()
 
@@ -104,18 +105,18 @@ class Layers:
         `default` is the built-in value as a file would say it. A value that does not fit is recorded, also where a
         stronger one covers it, and passed over.
         """
-        self.settings[key] = Setting(harmless(".".join(key)), written(default), "built-in")
+        self.settings[key] = Setting(harmless(".".join(key)), written(default), BUILT_IN)
         effective = self._strongest(key, parse)
         return parse(default) if effective is None else effective
 
     def take_limit(self, key: Key, parse: Callable[[object], T]) -> T | None:
         """Give a limit that the environment and flags can set too; None where nobody has set one."""
-        self.settings[key] = Setting(harmless(".".join(key)), NO_LIMIT, "built-in")
+        self.settings[key] = Setting(harmless(".".join(key)), NO_LIMIT, BUILT_IN)
         return self._strongest(key, parse)
 
     def take_from_files(self, key: Key, parse: Callable[[object], T]) -> T | None:
         """Give the effective value of a key that only files can set and that has no built-in value."""
-        self.settings[key] = Setting(harmless(".".join(key)), "", "built-in")
+        self.settings[key] = Setting(harmless(".".join(key)), "", BUILT_IN)
         effective = None
         for value, raw, source in self._in_files(key, parse):
             effective = value
@@ -136,7 +137,7 @@ class Layers:
 
     def is_set(self, key: Key) -> bool:
         """Whether anybody has set a key: its value is not the built-in one."""
-        return self.settings[key].source != "built-in"
+        return self.settings[key].source != BUILT_IN
 
     def is_written(self, key: Key) -> bool:
         """Whether the effective value of a key stands in a file, and not in the environment or a flag of this once."""
@@ -146,8 +147,9 @@ class Layers:
         """Record a fault where the first of `keys` that is set stands: a key, or the header of a table."""
         for key in keys:
             setting = self.settings.get(key)
-            if setting and setting.source != "built-in":
-                self._faults[setting.source].error(setting.line, f"{shown_key(key)} {message}", hint)
+            if setting and setting.source != BUILT_IN:
+                faults = self._of_texts.get(setting.source) or self._faults[setting.source, setting.path]
+                faults.error(setting.line, f"{shown_key(key)} {message}", hint)
                 return
             for layer in reversed(self.files):
                 if layer.get(key) is not None:
@@ -163,17 +165,18 @@ class Layers:
         """Record every key that was not asked for."""
         for layer in self.files:
             self._refuse_in(layer, layer.data, ())
-        self._refuse_environment(self._faults["environment"])
+        self._refuse_environment(self._of_texts["environment"])
         scalars = [".".join(key) for key in self._scalars]
         for name in self._flags:
             if name not in scalars:
-                faults = self._faults["flag"]
+                faults = self._of_texts["flag"]
                 faults.error(0, f"unknown key {shown(name)}", faults.suggest(name, scalars))
 
     def raise_faults(self) -> None:
         """Raise one ConfigError that lists everything recorded, if there is anything."""
         # A key that two parts of ganger ask for is wrong once.
-        found = dict.fromkeys(fault.text for faults in self._faults.values() for fault in faults.in_order())
+        every = (*self._faults.values(), *self._of_texts.values())
+        found = dict.fromkeys(fault.text for faults in every for fault in faults.in_order())
         if found:
             raise ConfigError("\n".join(found), "correct the configuration; nothing was changed")
 
@@ -187,7 +190,7 @@ class Layers:
 
     def _cover(self, key: Key, raw: object, source: tuple[str, int, str]) -> None:
         old = self.settings[key]
-        covered = old.overrides if old.source == "built-in" else (*old.overrides, old.source)
+        covered = old.overrides if old.source == BUILT_IN else (*old.overrides, old.source)
         self.settings[key] = Setting(old.key, written(raw), *source, covered)
 
     def _in_files(self, key: Key, parse: Callable[[object], T]) -> Iterator[Found[T]]:
@@ -209,7 +212,7 @@ class Layers:
             try:
                 yield *_parse_text(parse, text), (source, 0, path)
             except Unfit as unfit:
-                self._faults[source].error(0, f"{shown(path or dotted)} {unfit.message}", unfit.hint)
+                self._of_texts[source].error(0, f"{shown(path or dotted)} {unfit.message}", unfit.hint)
 
     def _refuse_in(self, layer: Layer, table: dict[str, object], at: Key) -> None:
         for name, value in table.items():

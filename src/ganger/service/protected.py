@@ -26,7 +26,8 @@ _PYTHON_TOOLS = (
 
 PROTECTED: tuple[str, ...] = (
     # Ganger and continuous integration.
-    *("ganger.toml", ".github/**", ".gitlab-ci.yml", ".gitlab/**", ".circleci/**", ".travis.yml", ".buildkite/**"),
+    *("ganger.toml", ".ganger{,/**}"),
+    *(".github/**", ".gitlab-ci.yml", ".gitlab/**", ".circleci/**", ".travis.yml", ".buildkite/**"),
     *("Jenkinsfile", "azure-pipelines.yml", "bitbucket-pipelines.yml", ".drone.yml", ".woodpecker/**"),
     # Git: filters and submodules; hooks.
     *("**/.gitattributes", ".gitmodules", ".pre-commit-config.yaml", ".githooks/**", ".husky/**"),

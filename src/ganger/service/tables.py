@@ -25,6 +25,7 @@ SCORE_DEFAULT = 0.5
 PRICES_USD_MICROS = (0, 10_000 * USD_MICROS)
 WALL_MS = (SECOND_MS, DURATION_MAX_MS)
 AUTOPICK = "autopick"
+FRESH, INHERIT = "fresh", "inherit"
 FREE, REPORTED = "free", "reported"
 
 Price = tuple[int, int]
@@ -42,6 +43,27 @@ class Agent(Struct, frozen=True):
     """What its tokens cost; `reported` when it says so itself, empty when nobody knows."""
     provider: str = ""
     """Whose limits bind it; empty: it is a provider of its own."""
+    models: tuple[str, ...] | None = None
+    """The only models that it may be started with; None: any."""
+
+    def model_fault(self, model: str) -> str:
+        """Say why it may not be started with a model (empty: the program's own choice); empty when it may."""
+        if self.models is None or model in self.models:
+            return ""
+        known = f"`agents.{self.name}.models` has {listed(self.models) or 'none'}"
+        return f"is {shown(model)}, and {known}" if model else f"is left to the program, and {known}"
+
+
+class Preset(Struct, frozen=True):
+    """What a kind says for items and launches that do not say it themselves."""
+
+    agent: str = ""
+    model: str = ""
+    """For runs by `agent`; empty: what that agent has."""
+    budget: Budget = Budget()
+    """Of an item; without time, which is limited turn by turn."""
+    seeding: str = FRESH
+    """How a child begins: with nothing, or (`inherit`) with a copy of its spawner's conversation."""
 
 
 class Predicate(NamedTuple):
@@ -132,14 +154,29 @@ def read_agents(layers: Layers) -> dict[str, Agent]:
         driver = layers.take_from_files((*key, "driver"), values.name)
         price = layers.take_from_files((*key, "price"), _price)
         provider = layers.take_from_files((*key, "provider"), values.name)
+        models = _models(layers, (*key, "models"))
         _require(layers, key, "driver", 'as in driver = "command"')
         settings = {}
         for setting in keys:
-            if setting not in ("driver", "price", "provider"):
+            if setting not in ("driver", "price", "provider", "models"):
                 settings[setting] = layers.take_from_files((*key, setting), values.passable) or ""
         if driver:
-            agents[name] = Agent(name, driver, settings, price or "", provider or "")
+            agents[name] = Agent(name, driver, settings, price or "", provider or "", models)
+            if fault := agents[name].model_fault(settings.get("model", "")):
+                layers.error(((*key, "model"), (*key, "models")), fault, "name one of them as its `model`")
     return agents
+
+
+def _models(layers: Layers, key: Key) -> tuple[str, ...] | None:
+    """The models that every file that lists any has: a stronger one can narrow the list, and not widen it."""
+    lists: list[tuple[str, ...]] = []
+
+    def parse(value: object) -> tuple[str, ...]:
+        lists.append(tuple(map(values.title, values.texts(value))))
+        return lists[-1]
+
+    found = layers.take_from_files(key, parse)
+    return None if found is None else tuple(model for model in found if all(model in one for one in lists))
 
 
 def _price(value: object) -> Price | str:
@@ -208,8 +245,61 @@ def read_kinds(layers: Layers) -> tuple[Kind, ...]:
         workers_max = layers.take_from_files(("kinds", name, "workers_max"), integer(*WORKERS))
         _require_name(layers, ("kinds", name))
         writes = layers.take_from_files(("kinds", name, "writes"), values.choice(*Writes))
-        kinds.append(Kind(name, workers_max, Writes(writes or Writes.scope)))
+        spawn = _spawn(layers, ("kinds", name))
+        kinds.append(Kind(name, workers_max, Writes(writes or Writes.scope), *spawn))
     return tuple(kinds)
+
+
+def _spawn(layers: Layers, key: Key) -> tuple[tuple[str, ...], int, int]:
+    """The kinds that a kind's workers may have children of, in how many generations, and how many of them."""
+    known = layers.tables("kinds")
+
+    def parse(value: object) -> tuple[str, ...]:
+        names = values.texts(value)
+        for name in names:
+            if name not in known:
+                raise Unfit(f"names no kind: {shown(name)}", nearest(name, known) or f"known: {listed(known)}")
+        return tuple(dict.fromkeys(names))
+
+    spawn = layers.take_from_files((*key, "spawn"), parse) or ()
+    depth = layers.take_from_files((*key, "spawn_depth"), integer(1, 10))
+    most = layers.take_from_files((*key, "spawn_max"), integer(1, 100))
+    for name, limit in (("spawn_depth", depth), ("spawn_max", most)):
+        if limit and not spawn:
+            layers.error(((*key, name),), "has no effect: `spawn` names no kind", "take it out, or name one")
+    plain = Kind("")
+    return spawn, depth or plain.spawn_depth, most or plain.spawn_max
+
+
+def read_presets(layers: Layers, agents: Mapping[str, Agent]) -> dict[str, Preset]:
+    """Read what `[kinds.NAME]` says for items and launches; kinds that say nothing of it are missing."""
+    presets = {}
+    for name in layers.tables("kinds"):
+        key = ("kinds", name)
+        agent = layers.take_from_files((*key, "agent"), values.name) or ""
+        model = layers.take_from_files((*key, "model"), values.title) or ""
+        usd_micros = layers.take_from_files((*key, "budget", "usd_max"), usd(USD_MICROS_MIN))
+        tokens = layers.take_from_files((*key, "budget", "tokens_max"), integer(*TOKENS))
+        if agent and agent not in agents:
+            hint = nearest(agent, agents) or f"known: {listed(agents) or 'none'}"
+            layers.error(((*key, "agent"),), f"names no agent: {shown(agent)}", hint)
+        if model and not agent:
+            layers.error(((*key, "model"),), "is of no agent", f"name it too: {'.'.join(key)}.agent")
+        if model and agent in agents and (fault := agents[agent].model_fault(model)):
+            layers.error(((*key, "model"),), fault, "name one of them")
+        seeding = layers.take_from_files((*key, "seeding"), values.choice(FRESH, INHERIT)) or FRESH
+        if seeding == INHERIT and not agent:
+            layers.error(((*key, "seeding"),), "needs an agent that can", f"name it: {'.'.join(key)}.agent")
+        found = Preset(agent, model, Budget(usd_micros, tokens), seeding)
+        if found != Preset():
+            presets[name] = found
+    return presets
+
+
+def read_intents(layers: Layers) -> dict[str, str]:
+    """Read what each kind is for, in a line."""
+    found = {name: layers.take_from_files(("kinds", name, "intent"), values.title) for name in layers.tables("kinds")}
+    return {name: intent for name, intent in found.items() if intent}
 
 
 def read_budget(layers: Layers, key: Key, wall: bool = True) -> Budget:

@@ -1,7 +1,8 @@
-"""Whether a person has agreed to what a repository's configuration would run on this machine.
+"""Whether a person has agreed to what a repository's configuration would run on this machine, and tell workers.
 
-Trust is given to a digest over every command that the configuration and the plans would start. Any change to one of
-them makes another digest, which nobody has agreed to yet; changes that run nothing else do not ask again.
+Trust is given to a digest over every command that the configuration and the plans would start, and every file of the
+repository from which workers are told rules. Any change to one of them makes another digest, which nobody has agreed to
+yet; changes that run and tell nothing else do not ask again.
 """
 
 from __future__ import annotations
@@ -40,16 +41,17 @@ class _Store(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Command(Struct, frozen=True):
-    """Something that the configuration or a plan would run."""
+    """Something that the configuration or a plan would run, or that workers would be told."""
 
     origin: str
-    """`check unit`, `predicate freeze`, `agent fixer`, `plan auth: item login: check types`."""
+    """`check unit`, `predicate freeze`, `agent fixer`, `plan auth: item login: check types`, `told to workers`."""
     words: tuple[str, ...]
-    """The argument list of a program; of an agent its driver and its settings as `key=value`."""
+    """The argument list of a program; of an agent its driver and its settings as `key=value`; of a file its path and
+    the hash of what is in it."""
 
 
 def commands(config: Config, plans: Iterable[Plan] = ()) -> tuple[Command, ...]:
-    """List everything that would be executed, in an order that depends only on the content."""
+    """List everything that would be executed or told, in an order that depends only on the content."""
     found = [Command(f"check {check.name}", check.argv) for check in config.checks.values()]
     found += [Command(f"predicate {one.name}", one.argv) for one in config.predicates]
     found += [Command(f"scorer {one.name}", one.argv) for one in config.scorers]
@@ -59,6 +61,7 @@ def commands(config: Config, plans: Iterable[Plan] = ()) -> tuple[Command, ...]:
     for agent in config.agents.values():
         settings = sorted(f"{key}={value}" for key, value in agent.settings.items())
         found.append(Command(f"agent {agent.name}", (f"driver={agent.driver}", *settings)))
+    found += [Command("told to workers", (one.path, f"sha256={one.sha256}")) for one in config.rulebook.of_project]
     named = {(check.name, check.argv) for check in config.checks.values()}
     for plan in plans:
         for item in plan.items:
@@ -69,12 +72,12 @@ def commands(config: Config, plans: Iterable[Plan] = ()) -> tuple[Command, ...]:
 
 
 def what_runs(config: Config, plans: Iterable[Plan] = ()) -> tuple[str, ...]:
-    """Say, a line each, what would be executed: in full, and with characters that do not print written out."""
+    """Say, a line each, what would be executed or told: in full, and with characters that do not print written out."""
     return tuple(harmless(f"{one.origin}: {shlex.join(one.words)}") for one in commands(config, plans))
 
 
 def digest_of(config: Config, plans: Iterable[Plan] = ()) -> str:
-    """Digest everything that would be executed: SHA-256 in hexadecimal."""
+    """Digest everything that would be executed or told: SHA-256 in hexadecimal."""
     return hashlib.sha256(msgspec.json.encode(commands(config, plans))).hexdigest()
 
 

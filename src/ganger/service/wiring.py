@@ -31,6 +31,8 @@ from ganger.service import config as configuration
 from ganger.service import place, protected, trust
 from ganger.service.door import keep_policy
 from ganger.service.fleet import Fleet
+from ganger.service.kinds import Rules, places
+from ganger.service.tables import INHERIT
 
 LOCK = "supervisor.lock"
 PROBE_S = 0.3
@@ -151,6 +153,14 @@ def load_agents(config: configuration.Config) -> dict[str, tuple[Driver, Mapping
         if fault:
             faults.append(f"ganger.toml: agents.{agent.name}: {fault}")
         agents[agent.name] = (driver, agent.settings)
+    for kind, preset in config.presets.items():
+        if preset.model and preset.agent in agents and not faults:
+            driver, settings = agents[preset.agent]
+            fault = driver.fault({**settings, "model": preset.model})
+            faults += [f"kinds.{kind}.model: {fault}"] if fault else []
+        if preset.seeding == INHERIT and preset.agent in agents and not agents[preset.agent][0].capabilities.fork:
+            name = agents[preset.agent][0].name
+            faults.append(f"kinds.{kind}.seeding: the driver {name} cannot go on with a copy of a conversation")
     if faults:
         raise ConfigError("\n".join(faults), "correct ganger.toml; nothing was changed")
     return agents
@@ -193,6 +203,18 @@ def add_plan(plan: Plan) -> cmd.AddPlan:
     """The command that makes the fleet's items those of the plan."""
     items = tuple((item.spec, item.brief) for item in plan.items)
     return cmd.AddPlan(plan.id, plan.title, plan.path, plan.digest, items, plan.unreadable, plan.still_open)
+
+
+def agree(parts: Parts, plans: tuple[Plan, ...], who: str) -> None:
+    """Record that somebody agrees to everything that would be run, and to what workers are told by itself."""
+    trust.trust(parts.state_dir, trust.digest_of(parts.config, plans), who)
+    trust.trust(parts.state_dir, parts.config.rulebook.digest, who)
+
+
+def rules(parts: Parts, environ: Mapping[str, str]) -> Rules:
+    """What workers are told at each start from now on."""
+    where = places(parts.config.repo_top, configuration.user_config_path(environ))
+    return Rules(where, parts.config.rulebook, lambda digest: trust.is_trusted(parts.state_dir, digest))
 
 
 def require_trust(parts: Parts, plans: tuple[Plan, ...]) -> str:

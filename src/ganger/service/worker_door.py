@@ -22,14 +22,16 @@ from pathlib import Path
 
 import msgspec
 
+from ganger.core import commands as cmd
 from ganger.core.admission import admit_write
 from ganger.core.events import ItemAdded
-from ganger.core.ids import RunId, Token
+from ganger.core.ids import RunId, Seq, Token
 from ganger.core.model import Refusal, RefusalCode
 from ganger.core.state import State
 from ganger.errors import GangerError, JournalFailed
-from ganger.service import place
+from ganger.service import mail, place
 from ganger.service.fleet import Fleet
+from ganger.service.hidden import Hidden
 from ganger.service.places import Places
 from ganger.service.worker_talk import (
     ANSWERS,
@@ -40,7 +42,10 @@ from ganger.service.worker_talk import (
     SPOOL,
     TAKEN,
     Answer,
+    AskMail,
     Done,
+    HeardMail,
+    Mail,
     MayWrite,
     Message,
     Refused,
@@ -101,8 +106,9 @@ def prepare(state_dir: Path, run: RunId) -> Path:
 class Listener:
     """Carries out what workers say, from wherever it comes."""
 
-    def __init__(self, state_dir: Path, fleet: Fleet) -> None:
-        self._state_dir, self._fleet, self._places = state_dir, fleet, Places(state_dir)
+    def __init__(self, state_dir: Path, fleet: Fleet, hidden: Hidden = Hidden()) -> None:  # noqa: B008 - never changes
+        """What is `hidden` is not taken in."""
+        self._state_dir, self._fleet, self._places, self._hidden = state_dir, fleet, Places(state_dir), hidden
 
     def take_in_all(self) -> None:
         """Take in what workers of live runs said while nobody listened."""
@@ -122,10 +128,10 @@ class Listener:
         with contextlib.suppress(OSError):
             place.replace_file(self._places.door(run) / ENDED, encode(Refused(refusal)))
 
-    def answer(self, run: RunId, token: Token, line: bytes) -> Answer:
+    def answer(self, run: RunId, token: Token, line: bytes) -> Answer | Mail:
         """Answer one message of a worker of a run, whatever it holds."""
         try:
-            message = _read(line)
+            message = _read(self._hidden.data(line))
             if not hmac.compare_digest(message.secret.encode(), secret_of(self._state_dir, run, token).encode()):
                 return Refused(Refusal(RefusalCode.forbidden, f"this is not the secret of {run}", "end the turn"))
             if not _KEY.fullmatch(message.key):
@@ -138,7 +144,13 @@ class Listener:
         except GangerError as error:
             return Unheard(error.message)
 
-    def _carry_out(self, run: RunId, message: Message) -> Answer:
+    def _carry_out(self, run: RunId, message: Message) -> Answer | Mail:
+        if isinstance(message, AskMail):
+            return self._mail(run, Token(message.token))
+        if isinstance(message, HeardMail):
+            heard = cmd.RecordRead(run, Token(message.token), tuple(map(Seq, message.messages)))
+            reply = self._fleet.submit(heard, self._fleet.acts_as)
+            return Refused(reply) if isinstance(reply, Refusal) else Done(int(reply.seq), bool(reply.events))
         if isinstance(message, MayWrite):
             found = self._fleet.look(lambda state, now_ms: _may_write(state, run, message, now_ms, self._fleet))
             return Done(0) if found is None else Refused(found)
@@ -147,6 +159,12 @@ class Listener:
             return Refused(reply)
         added = tuple(str(event.spec.id) for event in reply.events if isinstance(event, ItemAdded))
         return Done(int(reply.seq), bool(reply.events), added)
+
+    def _mail(self, run: RunId, token: Token) -> Mail:
+        """Hand over what is said to the worker of a run."""
+        turn = self._fleet.look(lambda state, _: state.runs[run].turn_speaking if run in state.runs else 0)
+        text, messages = mail.claim(self._fleet, self._state_dir, run, token, turn)
+        return Mail(text, tuple(map(int, messages)))
 
     def take_in(self, run: RunId, token: Token) -> None:
         """Carry out what lies in the folder of a run, in the order of its names, and put each aside."""
@@ -166,7 +184,7 @@ class Listener:
     def _take_result(self, run: RunId, token: Token, folder: Path) -> None:
         """Take in a result file, once, as soon as it is one; a part of one, or another's, is none."""
         path = folder / SPOOL / RESULT
-        content = _content(path)
+        content = self._hidden.data(_content(path))
         if not content or len(content) > LINE_BYTES_MAX:
             return
         try:
@@ -196,9 +214,9 @@ class WorkerDoor:
     that has spoken.
     """
 
-    def __init__(self, state_dir: Path, fleet: Fleet) -> None:
+    def __init__(self, state_dir: Path, fleet: Fleet, hidden: Hidden = Hidden()) -> None:  # noqa: B008 - never changes
         self._state_dir, self._places = state_dir, Places(state_dir)
-        self._listener = Listener(state_dir, fleet)
+        self._listener = Listener(state_dir, fleet, hidden)
         self._listener.take_in_all()
         self._lock = threading.Lock()
         self._wanted: dict[RunId, Token] = {}

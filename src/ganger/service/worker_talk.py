@@ -55,7 +55,24 @@ class MayWrite(Struct, frozen=True, tag=True, forbid_unknown_fields=True):
     key: str
 
 
-Message: TypeAlias = Say | MayWrite
+class AskMail(Struct, frozen=True, tag=True, forbid_unknown_fields=True):
+    """What is said to this run? Whoever asks is handed it, and nobody else; it is never kept to be asked later."""
+
+    token: int
+    secret: str
+    key: str
+
+
+class HeardMail(Struct, frozen=True, tag=True, forbid_unknown_fields=True):
+    """The worker was shown these messages."""
+
+    messages: tuple[int, ...]
+    token: int
+    secret: str
+    key: str
+
+
+Message: TypeAlias = Say | MayWrite | AskMail | HeardMail
 
 
 class Result(Struct, frozen=True, forbid_unknown_fields=True):
@@ -103,11 +120,20 @@ class Kept(Struct, frozen=True, tag=True):
     """Nobody has heard it yet; it is on disk, and will be taken in."""
 
 
+class Mail(Struct, frozen=True, tag=True):
+    """What is said to a run, from here on handed over."""
+
+    text: str
+    """Empty when nothing waits."""
+    messages: tuple[int, ...] = ()
+
+
 Answer: TypeAlias = Done | Refused | Unheard
 encode = msgspec.json.Encoder().encode
 decode_message = msgspec.json.Decoder(Message).decode
 decode_answer = msgspec.json.Decoder(Answer).decode
 decode_result = msgspec.json.Decoder(Result).decode
+_decode_mail = msgspec.json.Decoder(Mail | Refused | Unheard).decode
 
 
 def new_key() -> str:
@@ -132,7 +158,20 @@ def speak(door: Path, message: Message) -> Answer | Kept:
     return Kept()
 
 
+def fetch_mail(door: Path, token: int, secret: str) -> Mail:
+    """What is said to the run, handed over by this; empty where nobody can be reached."""
+    try:
+        answer = _decode_mail(_ask(door, AskMail(token, secret, new_key())))
+    except (OSError, msgspec.MsgspecError):
+        return Mail("")
+    return answer if isinstance(answer, Mail) else Mail("")
+
+
 def _exchange(door: Path, message: Message) -> Answer:
+    return _decoded(_ask(door, message))
+
+
+def _ask(door: Path, message: Message) -> bytes:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(TIMEOUT_S)
         with short_path(door, SOCKET) as path:
@@ -142,7 +181,7 @@ def _exchange(door: Path, message: Message) -> Answer:
             line = lines.readline()
     if not line:
         raise ConnectionResetError("the supervisor hung up")
-    return _decoded(line)
+    return line
 
 
 def _decoded(line: bytes) -> Answer:

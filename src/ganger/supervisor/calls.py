@@ -15,6 +15,7 @@ from ganger.core.ids import RunId, Token
 from ganger.core.model import ToolUse
 from ganger.errors import GangerError
 from ganger.service.fleet import Fleet
+from ganger.service.hidden import Hidden
 from ganger.worker_api.views import Used
 
 log = logging.getLogger("ganger.gate")
@@ -26,9 +27,15 @@ WAITING_MAX = 10_000
 class CallLog:
     """Gathers tool uses and hands them in. Safe for threads."""
 
-    def __init__(self, fleet: Fleet, targets: bool = True, monotonic_ms: Callable[[], int] | None = None) -> None:
-        """Without `targets` it is kept that a tool was used, and not on what."""
-        self._fleet, self._targets = fleet, targets
+    def __init__(
+        self,
+        fleet: Fleet,
+        targets: bool = True,
+        monotonic_ms: Callable[[], int] | None = None,
+        hidden: Hidden = Hidden(),  # noqa: B008 - never changes
+    ) -> None:
+        """Without `targets` it is kept that a tool was used, and not on what; what is `hidden` is not kept at all."""
+        self._fleet, self._targets, self._hidden = fleet, targets, hidden
         self._monotonic_ms = monotonic_ms or (lambda: time.monotonic_ns() // 1_000_000)
         self._lock = threading.Lock()
         self._waiting: dict[tuple[RunId, Token], list[ToolUse]] = {}
@@ -41,7 +48,8 @@ class CallLog:
 
     def add(self, used: Used) -> None:
         """Take one in."""
-        use = ToolUse(used.tool, used.target if self._targets else "", used.took_ms, used.failed, used.denied)
+        tool, target, why = map(self._hidden.text, (used.tool, used.target if self._targets else "", used.denied))
+        use = ToolUse(tool, target, used.took_ms, used.failed, why)
         with self._lock:
             self._last[used.run] = self._monotonic_ms()
             if self._count < WAITING_MAX:

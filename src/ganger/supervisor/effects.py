@@ -60,6 +60,8 @@ class Tested(Struct, frozen=True):
     """After each of the runs."""
     waits: tuple[tuple[RunId, tuple[str, ...]], ...] = ()
     """Those that do not merge with others of the batch, with the paths."""
+    no_lines: tuple[tuple[RunId, tuple[str, ...]], ...] = ()
+    """Of the conflicts, the paths in which no lines can be marked."""
 
 
 class Probed(Struct, frozen=True):
@@ -82,6 +84,8 @@ class Undid(Struct, frozen=True):
     reason: str = ""
     """Why it cannot land; empty when it passed."""
     took_ms: int = 0
+    changed: tuple[str, ...] = ()
+    """The files of the target that it changes."""
 
 
 class LandSeen(Struct, frozen=True):
@@ -277,6 +281,7 @@ def _test(effect: TestTrain, fleet: Fleet, world: World) -> Reply | None:
             commits=tested.commits,
             waits=tested.waits,
             tip=tip,
+            no_lines=tested.no_lines,
         ),
         fleet.acts_as,
     )
@@ -330,6 +335,7 @@ def _undo(effect: TestUndo, fleet: Fleet, world: World) -> Reply | None:
             checks=undid.checks,
             reason=undid.reason,
             took_ms=undid.took_ms,
+            changed=undid.changed,
         ),
         fleet.acts_as,
     )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from ganger.core.effects import Silence
 from ganger.core.facts import Run
 from ganger.core.ids import RunId, Token
 from ganger.core.model import PLANNER, ReportKind, Writes
@@ -14,19 +16,25 @@ from ganger.core.policy import Policy
 from ganger.core.state import State
 from ganger.drivers.port import Hooks
 from ganger.git.hub import Hub
+from ganger.jail.none import NoJail
+from ganger.jail.port import Network
 from ganger.service.fleet import Fleet
-from ganger.service.hook_settings import HookSettings
+from ganger.service.hidden import Hidden
+from ganger.service.hook_settings import HookSettings, Via
 from ganger.service.places import Places
 from ganger.service.protected import TESTS
 from ganger.service.worker_door import secret_of
 from ganger.service.worker_talk import SPOOL
 from ganger.supervisor import forecast, recovery
+from ganger.supervisor.asked import Asked
 from ganger.supervisor.calls import CallLog
 from ganger.supervisor.post import Post, waiting
-from ganger.worker_api.gatekeeper import Gatekeeper, hooks
+from ganger.worker_api.gatekeeper import Gatekeeper, workers_hooks
 from ganger.worker_api.views import Rules, RunView
 
 NAMED_MAX = 5
+HEARD_S = 1.0
+"""How long a gate is waited for that might yet have to tell of a question."""
 KNOWN_BYTES_MAX = 256 << 10
 WANT_REPORT = "Say what became of it: ganger done, ganger ask or ganger fail."
 WANT_COMMIT = "Nothing is committed: commit your work, or say ganger fail or ganger done --outcome no_evidence."
@@ -44,6 +52,8 @@ class Hooked(Struct, frozen=True):
     """Whether an agent's workers need not say anything besides how they end."""
     writable: tuple[Path, ...] = ()
     """Where every worker may write."""
+    hidden: Hidden = Hidden()
+    """What is not to be kept."""
 
 
 def rules_of(hooked: Hooked) -> Rules:
@@ -66,15 +76,33 @@ class HookService:
         self._views: dict[RunId, tuple[Run, RunView]] = {}
         self._secrets: dict[tuple[RunId, Token], str] = {}
         self._noticed: tuple[float, dict[RunId, tuple[str, ...]]] = (-1.0, {})
-        self.calls = CallLog(fleet, hooked.settings.targets)
+        self.calls = CallLog(fleet, hooked.settings.targets, hidden=hooked.hidden)
+        post, self._asked = Post(fleet, hooked.state_dir), Asked()
         self._keeper = Gatekeeper(
-            hooked.state_dir, rules_of(hooked), self.lacks, self.calls.add, Post(fleet, hooked.state_dir)
+            hooked.state_dir,
+            rules_of(hooked),
+            self.lacks,
+            self.calls.add,
+            post,
+            self._asked.add,
+            hooked.settings.via is Via.http,
         )
 
     @property
     def hooks(self) -> Hooks:
         """What an agent is told to call."""
-        return hooks()
+        return workers_hooks()
+
+    def hooks_of(self, network: Network, tier: str) -> Hooks:
+        """What the agent of a worker is told to call, behind that wall.
+
+        Over HTTP only where that can come to the gate, and where a wall stands besides: to an agent, a gate that it
+        does not reach has no objection.
+        """
+        if self._hooked.settings.via is not Via.http or network is not Network.open or tier == NoJail.tier:
+            return self.hooks
+        self.settle()
+        return replace(self.hooks, url=self._keeper.url)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -84,6 +112,7 @@ class HookService:
     def serve(self, state: State) -> None:
         """Tell the gate what has changed; the state must not change meanwhile."""
         self._look_at_forecast(state)
+        self._asked.forget(state.runs.keys())
         self._views = {run.id: self._seen(run) for run in state.runs.values()}
         self._keeper.serve({run: view for run, (_, view) in self._views.items()})
 
@@ -96,10 +125,22 @@ class HookService:
         """Wait until the gate holds what was pushed."""
         return self._keeper.settle()
 
+    def watch(self, run: RunId, turn: int) -> None:
+        """Count from here on what the hooks of a turn ask: its worker begins."""
+        self._asked.begin(run, turn, self._keeper.starts)
+
+    def silent(self, used: Mapping[RunId, tuple[int, int]]) -> dict[RunId, Silence]:
+        """The runs whose agents used more tools than their hooks asked about; `used` are their turns, and how many."""
+        lacking = self._asked.lacking(used, self._keeper.starts)
+        # What was asked before a use came back may still be on its way here.
+        if not lacking or not self._keeper.settle(HEARD_S):
+            return {}
+        return self._asked.lacking({run: used[run] for run in lacking}, self._keeper.starts)
+
     def lacks(self, run_id: RunId) -> tuple[str, ...]:
         """What a run lacks to end its turn, a sentence each."""
         run = self._fleet.look(lambda state, _: state.runs.get(run_id))
-        if run is None or run.question:
+        if run is None or _has_asked(run):
             return ()
         needs_word = run.report is None and not self._hooked.reports_by_exit(run.agent)
         lacks = () if not self._changes(run) else _uncommitted(self._hooked.hub, self._places.workspace(run.id), run)
@@ -168,9 +209,14 @@ def _uncommitted(hub: Hub, place: Path, run: Run) -> tuple[str, ...]:
     return tuple(lacks)
 
 
+def _has_asked(run: Run) -> bool:
+    """Whether its turn is over until somebody has answered, or its children have ended; or until then was."""
+    return bool(run.question) or (run.report is None and run.asked_turn == run.turn_speaking)
+
+
 def _said(run: Run) -> str:
     """What a run has said, as `RunView.report` has it."""
-    if run.question:
+    if _has_asked(run):
         return "asked"
     if run.report is None:
         return ""
@@ -179,8 +225,9 @@ def _said(run: Run) -> str:
 
 def _context(run: Run) -> str:
     scope = ", ".join(run.lease.scope)
+    limits = f"Change only files that match: {scope}" if scope else "Change nothing: you are asked to find out"
     return (
-        f"You work for ganger as {run.id}, in a workspace of your own. Change only files that match: {scope}. "
+        f"You work for ganger as {run.id}, in a workspace of your own. {limits}. "
         "Commit your work on the branch you find checked out; push nothing. Then say what became of it, once: "
         "ganger done, ganger ask or ganger fail. ganger my-work prints the brief again."
     )

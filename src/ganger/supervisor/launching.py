@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+import msgspec
 from msgspec.structs import replace
 
+from ganger.core.facts import Run
 from ganger.drivers.port import Launch
+from ganger.drivers.process import clean_env
 from ganger.errors import WorldFailed
-from ganger.git.beneath import directory
+from ganger.git.beneath import directory, read_file
 from ganger.jail.port import Reach
+from ganger.jail.system import tool_homes
+from ganger.service.places import Places
+from ganger.service.worker_door import secret_of
+from ganger.service.worker_talk import RESULT, SPOOL
+
+MEMBERS_BYTES_MAX = 4 << 20
 
 
 def prepare_state(state: Path) -> Path:
@@ -42,6 +53,61 @@ def _write(at: int, name: str, content: bytes) -> None:
     with os.fdopen(handle, "wb") as file:
         file.write(content)
     os.replace(fresh, name, src_dir_fd=at, dst_dir_fd=at)
+
+
+def write_members(state: Path, members: Mapping[str, Mapping[str, object]]) -> None:
+    """Put members into JSON files that an agent keeps itself; one that cannot be read as such is written anew."""
+    for name, wanted in members.items():
+        found = read_file(state, Path(name).parts, MEMBERS_BYTES_MAX)
+        try:
+            before = msgspec.json.decode(found or b"{}")
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            before = {}
+        merged = _merged(before if isinstance(before, dict) else {}, wanted)
+        write_settings(state, {name: msgspec.json.encode(merged)})
+
+
+def _merged(before: Mapping[str, object], wanted: Mapping[str, object]) -> dict[str, object]:
+    found = dict(before)
+    for key, value in wanted.items():
+        inner = found.get(key)
+        found[key] = _merged(inner, value) if isinstance(inner, dict) and isinstance(value, dict) else value
+    return found
+
+
+def environment_of(
+    state_dir: Path, run: Run, turn: int, folder: Path, environ: Mapping[str, str], more: Mapping[str, str]
+) -> dict[str, str]:
+    """What a worker finds in its environment: nothing of ours but what it needs to report.
+
+    `folder` is the turn's, with its home and its temporary files; `more` is what is given to this run besides, and
+    replaces nothing of ours.
+    """
+    path = os.pathsep.join((str(Path(sys.executable).parent), environ.get("PATH", "")))
+    door = Places(state_dir).door(run.id)
+    own = {
+        "HOME": str(folder / "home"),
+        "TMPDIR": str(folder / "tmp"),
+        "GANGER_DOOR": str(door),
+        "GANGER_SECRET": secret_of(state_dir, run.id, run.lease.token),
+        "GANGER_RUN": run.id,
+        "GANGER_TURN": str(turn),
+        "GANGER_TOKEN": str(run.lease.token),
+        "GANGER_RESULT": str(door / SPOOL / RESULT),
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_TERMINAL_PROMPT": "0",
+    }
+    return clean_env({**environ, "PATH": path}) | tool_homes(environ) | dict(more) | own
+
+
+def fleet_mark(state_dir: Path) -> str:
+    """What marks the processes of a fleet: fleets are told apart by their state directories."""
+    return hashlib.sha256(os.fsencode(os.path.realpath(state_dir))).hexdigest()[:16]
+
+
+def mark_of(run: Run, turn: int) -> str:
+    """What marks the processes of a turn within its fleet."""
+    return f"{run.id}:{run.lease.token}:{turn}"
 
 
 def keys_of(launch: Launch, environ: Mapping[str, str]) -> dict[str, str]:

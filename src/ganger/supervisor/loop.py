@@ -24,7 +24,7 @@ from ganger.core.model import EndKind, Refusal
 from ganger.core.reconcile import next_wake_ms, reconcile
 from ganger.core.state import State
 from ganger.core.train import Trial
-from ganger.errors import GangerError, JournalFailed, LauncherGone
+from ganger.errors import GangerError, JournalFailed, LauncherGone, LaunchRefused
 from ganger.service.fleet import Accepted, Fleet, Reply
 from ganger.service.predicates import NO_PREDICATES, Predicates
 from ganger.service.reconcile_step import ReconcileStep
@@ -178,6 +178,9 @@ class Bench:
     def _failed(self, effect: Effect, error: GangerError) -> None:
         count = self._rest(effect, error.message)
         log.warning("%s failed (%d): %s", effect.key, count, error.message)
+        if isinstance(effect, StartWorker) and isinstance(error, LaunchRefused):
+            self._fleet.submit(cmd.StopRun(effect.run, EndKind.unsent, error.message), self._fleet.acts_as)
+            return
         if count < TRIES_MAX:
             return
         if isinstance(effect, StartWorker) and not self._speaks(effect):

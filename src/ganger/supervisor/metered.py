@@ -12,7 +12,7 @@ import select
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -22,13 +22,14 @@ from msgspec import Struct
 from ganger import __version__
 from ganger.core.effects import Limit as ProviderLimit
 from ganger.core.facts import Run
+from ganger.core.ids import RunId
 from ganger.core.model import Usage
 from ganger.drivers.background import start_detached
 from ganger.drivers.port import Driver
 from ganger.errors import GangerError, WorldFailed
-from ganger.gateway.account import Account, Charged, Limit, Limited
+from ganger.gateway.account import Account, Charged, Cost, Limit, Limited
 from ganger.gateway.contact import About, ask, end
-from ganger.gateway.desk import GRANT, RECORD, Grant, entries, key_for
+from ganger.gateway.desk import GRANT, LENT, RECORD, Grant, entries, key_for
 from ganger.gateway.prices import Price
 from ganger.jail.port import Way
 from ganger.service import place
@@ -68,6 +69,17 @@ class Metered:
         self._lock = threading.Lock()
         self._watched = 0
         self._over = threading.Event()
+        self._lent: dict[RunId, tuple[int, Usage]] = {}
+        """What the gateway was last told of each run's children, and in which turn."""
+
+    def tell_lent(self, runs: Iterable[Run]) -> None:
+        """Let the gateway know what is the children's of these runs by now, before any of those can spend it."""
+        for run in runs:
+            told = run.turn_speaking, run.lent
+            folder = self._places.turn(run.id, run.turn_speaking)
+            if run.children and self._lent.get(run.id) != told and (folder / GRANT).exists():
+                place.replace_file(folder / LENT, msgspec.json.encode(Cost(run.lent.usd_micros, run.lent.tokens)))
+                self._lent[run.id] = told
 
     def admit(self, run: Run, turn: int, driver: Driver, settings: Mapping[str, str], own: Price | None) -> Pass | None:
         """Grant a turn what is left of its run's reservation; None where the agent cannot be sent to a gateway.
@@ -88,6 +100,7 @@ class Metered:
             upstream=_without(settings.get("base_url", ""), api.path),
             key_env=named,
             limit=left_of(run),
+            lent=Cost(run.lent.usd_micros, run.lent.tokens),
             prices={"*": own, **self._prices} if own is not None else self._prices,
         )
         place.replace_file(self._places.turn(run.id, turn) / GRANT, msgspec.json.encode(grant))
@@ -199,7 +212,7 @@ def is_metered(folder: Path) -> bool:
 
 def left_of(run: Run) -> Limit:
     """What is left of a run's reservation."""
-    spent, reserved = run.spent_in_all, run.reserved
+    spent, reserved = run.drawn, run.reserved
     return Limit(
         max(reserved.usd_micros - spent.usd_micros, 0) if reserved.usd_micros else None,
         max(reserved.tokens - spent.tokens, 0) if reserved.tokens else None,

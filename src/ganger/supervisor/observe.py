@@ -44,11 +44,14 @@ class Observer:
         prices: Mapping[str, Price],
         needs_clean: Callable[[State], bool] = lambda state: False,
         monotonic_ms: Callable[[], int] = process.monotonic_ms,
+        must_speak: Callable[[str], bool] = lambda agent: False,
     ) -> None:
         """`reads` gives, for an agent's name, how its lines are understood; `tip_of` the tip of a run's own branch.
 
-        `needs_clean` tells whether it matters for the next grant that the target is not being changed by hand.
+        `needs_clean` tells whether it matters for the next grant that the target is not being changed by hand;
+        `must_speak` whether an agent that ends without a word has said nothing.
         """
+        self._must_speak = must_speak
         self._places, self._target, self._dirty, self._repo = places, target, dirty, repo
         self._reads, self._prices, self._needs_clean = reads, prices, needs_clean
         self._streams: dict[RunId, tuple[int, Stream]] = {}
@@ -94,6 +97,14 @@ class Observer:
             look_again_ms=min(times, default=None),
             target_clean=self._clean if waiting else True,
         )
+
+    def uses(self, state: State) -> dict[RunId, tuple[int, int]]:
+        """The last turn of each run with a worker, and how often it used tools about which hooks should have asked.
+
+        Left out are those of which it is known that this was oftener than they did.
+        """
+        manned = [run for run in state.runs.values() if run.has_worker and run.turn != run.unguarded]
+        return {run.id: (run.turn, self._stream(run).told.guarded) for run in manned}
 
     def _stream(self, run: Run) -> Stream:
         """The output of the run's last turn, as far as it was read."""
@@ -185,7 +196,8 @@ class Observer:
         ended = process.exit_of(self._places.turn(run.id, run.turn) / "exit.json")
         if ended is None:
             return Exit(run.turn, None, lost=True)
-        return Exit(run.turn, ended.code, ended.signal, cpu_ms=ended.cpu_ms)
+        must_speak = self._must_speak(run.agent)
+        return Exit(run.turn, ended.code, ended.signal, cpu_ms=ended.cpu_ms, must_speak=must_speak)
 
     def _workspaces(self) -> frozenset[RunId]:
         try:

@@ -1,4 +1,4 @@
-"""What is said to a run, on its way to a worker that is at work: claimed in the journal first, then handed over.
+"""What is said to a run, handed over by the gate to a worker that is at work.
 
 The gate asks for it when the worker has used a tool, and says that it is read when the next hook comes after that.
 """
@@ -9,19 +9,15 @@ import logging
 from pathlib import Path
 
 from ganger.core import commands as cmd
-from ganger.core import events as ev
 from ganger.core.facts import Run
 from ganger.core.ids import Seq
 from ganger.core.messages import AT_ONCE
 from ganger.errors import GangerError
-from ganger.journal.queries import Reader
-from ganger.service.fleet import Accepted, Fleet
-from ganger.service.place import JOURNAL
-from ganger.supervisor.brief import message_text
+from ganger.service import mail
+from ganger.service.fleet import Fleet
 from ganger.worker_api.views import AskNews, Heard
 
 log = logging.getLogger("ganger.gate")
-HEAD = "Said to you just now:"
 
 
 def waiting(run: Run) -> Seq:
@@ -37,19 +33,7 @@ class Post:
 
     def claim(self, asked: AskNews) -> tuple[str, tuple[Seq, ...]]:
         """What the worker of a turn is to be told now, from here on handed to it alone; empty where nothing waits."""
-        command = cmd.GiveMessages(asked.run, asked.token, asked.turn, at_work=True)
-        reply = self._fleet.submit(command, self._fleet.acts_as)
-        if not isinstance(reply, Accepted):
-            return "", ()
-        found = [seq for event in reply.events if isinstance(event, ev.MessagesDelivered) for seq in event.messages]
-        if not found:
-            return "", ()
-        reader = Reader(self._state_dir / JOURNAL)
-        try:
-            rows = [row for row in reader.messages(asked.run) if row.seq in found]
-        finally:
-            reader.close()
-        return "\n".join((HEAD, *map(message_text, rows))), tuple(found)
+        return mail.claim(self._fleet, self._state_dir, asked.run, asked.token, asked.turn)
 
     def heard(self, heard: Heard) -> None:
         """Record that the worker went on after it had been told."""

@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from ganger.core import commands as cmd
 from ganger.core import events as ev
-from ganger.core.admission import wanted_by
+from ganger.core.admission import changes_nothing, wanted_by
 from ganger.core.budget import overspent
 from ganger.core.decide import Decision, decide
 from ganger.core.evolve import evolve
@@ -80,7 +80,7 @@ class Played(Struct, frozen=True):
     """Until the last landing or end of a run."""
     turns: tuple[TurnPlayed, ...]
     landed_ms: dict[ItemId, int]
-    """When each item landed."""
+    """When each item landed, or was over where it asks for no change."""
     effort_ms: dict[ItemId, int]
     """For each item that landed, what its runs took, checks and landing included, waiting not."""
     waits: tuple[Waited, ...]
@@ -313,7 +313,7 @@ class _Rehearsal:
         self._open[run.id] = TurnPlayed(run.id, run.item, slot, at_ms, at_ms, "")
         takes_ms, _ = self.pace.turn(run.id, turn)
         limits = [self.state.items[run.item].spec.wall_max_ms]
-        limits += [run.reserved.wall_ms - run.spent_in_all.wall_ms] if run.reserved.wall_ms else []
+        limits += [run.reserved.wall_ms - run.drawn.wall_ms] if run.reserved.wall_ms else []
         if takes_ms <= min(limits):
             self._later(takes_ms, lambda: self._exited(run.id))
         else:
@@ -324,6 +324,10 @@ class _Rehearsal:
     def _exited(self, run_id: RunId) -> None:
         run = self.state.runs[run_id]
         self._do(cmd.RecordExit(run_id, run.lease.token, run.turn, 0))
+        if changes_nothing(self.state.items[run.item].spec):
+            self._close(run_id, EndKind.finished.value)
+            self._end(run, EndKind.finished, "")
+            return
         self._close(run_id, "")
         self._to_check.add(run_id)
 
@@ -347,8 +351,11 @@ class _Rehearsal:
         self._later(0, partial(self._ended, cmd.RecordEnd(run.id, run.lease.token, end, reason)))
 
     def _ended(self, command: cmd.RecordEnd) -> None:
-        self._freed(self.state.runs[command.run].item)
+        item = self.state.runs[command.run].item
+        self._freed(item)
         self._do(command)
+        if command.end is EndKind.finished:
+            self.landed_ms[item] = self.now_ms
 
     def _close(self, run_id: RunId, verdict: str) -> None:
         """Note the end of a turn's worker, whose place is free from here on."""

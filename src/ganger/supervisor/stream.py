@@ -39,6 +39,8 @@ class Told(Struct, frozen=True, gc=False):
     """Name and digest of the last tool call."""
     same_calls: int = 0
     """How often it was made in a row."""
+    guarded: int = 0
+    """Uses of tools that came back and about which hooks should have asked."""
     limit: Limit | None = None
     """The provider's last refusal, unless it has answered again since."""
     session: str = ""
@@ -73,6 +75,8 @@ def tell(
             call = event.name, event.digest
             # Only a provider that answers lets a worker make its next call.
             return replace(told, call=call, same_calls=told.same_calls + 1 if call == told.call else 1, limit=None)
+        case port.ToolResult(guarded=True):
+            return replace(told, guarded=told.guarded + 1)
         case port.RateLimited():
             return replace(told, limit=_limit(told.limit, event))
         case port.TurnEnded(outcome=port.TurnOutcome.completed):

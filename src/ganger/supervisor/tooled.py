@@ -20,9 +20,11 @@ from ganger.drivers.background import start_detached
 from ganger.drivers.port import McpServer
 from ganger.errors import GangerError, WorldFailed
 from ganger.service import place
+from ganger.service.hook_settings import MCP_CALLS_MAX
 from ganger.service.places import Places
 from ganger.service.worker_door import secret_of
 from ganger.worker_api import tool_relay
+from ganger.worker_api.tools import GRANT
 
 log = logging.getLogger("ganger.tools")
 FOLDER, SOCKET, ABOUT = "tools", "tools", "tools.json"
@@ -35,10 +37,16 @@ _RUN = (
 )
 
 
+def relay_of(door: Path) -> McpServer:
+    """The server as a run's worker reaches it, through the folder of its door."""
+    return McpServer("ganger", (sys.executable, "-I", "-S", tool_relay.__file__, str(door)))
+
+
 class Tooled:
     """The server, from the first worker on that speaks MCP. Safe for threads."""
 
-    def __init__(self, state_dir: Path) -> None:
+    def __init__(self, state_dir: Path, calls_max: int = MCP_CALLS_MAX) -> None:
+        self._calls_max = calls_max
         self._state_dir, self._places = state_dir, Places(state_dir)
         self._folder = state_dir / FOLDER
         self._lock = threading.Lock()
@@ -46,16 +54,20 @@ class Tooled:
         self._runs: set[RunId] = set()
         self._over = threading.Event()
 
-    def admit(self, run: Run, turn: int) -> McpServer:
-        """Let the worker of a turn reach the server; WorldFailed when there is none."""
+    def admit(self, run: Run, turn: int, children: tuple[str, ...] = ()) -> McpServer:
+        """Let the worker of a turn, which may have children of these kinds, reach the server.
+
+        WorldFailed when there is none.
+        """
         with self._lock:
             if not self._pid:
                 self._start()
             self._runs.add(run.id)
             door = self._open(run.id)
         secret = secret_of(self._state_dir, run.id, run.lease.token)
+        place.replace_file(door / GRANT, "\n".join(children).encode())
         place.replace_file(door / ME, f"{run.id}~{run.lease.token}~{turn}~{secret}".encode())
-        return McpServer("ganger", (sys.executable, "-I", "-S", tool_relay.__file__, str(door)))
+        return relay_of(door)
 
     def _open(self, run: RunId) -> Path:
         """Give the server's socket a name in the folder of a run's door."""
@@ -71,7 +83,8 @@ class Tooled:
         argv = (sys.executable, "-I", "-X", "utf8", "-c", _RUN, str(_ROOT), "--state", str(self._state_dir))
         env = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL") if name in os.environ}
         log_path = self._state_dir / "tools.log"
-        pid = start_detached([*argv, "--socket", str(self._folder / SOCKET)], env, log_path)
+        asked = ("--socket", str(self._folder / SOCKET), "--calls-max", str(self._calls_max))
+        pid = start_detached([*argv, *asked], env, log_path)
         until = time.monotonic() + START_S
         while not self._is_up(pid):
             if time.monotonic() >= until or os.waitpid(pid, os.WNOHANG)[0] == pid:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -18,6 +18,7 @@ from ganger.core.model import Check, CheckResult, CheckState, ItemSpec
 from ganger.core.train import Trial
 from ganger.core.verdict import train_fault
 from ganger.git.changes import changed_paths
+from ganger.git.combining import without_lines
 from ganger.git.hub import Hub
 from ganger.git.merge import combine, first_parent, taken_back
 from ganger.git.refs import train_ref
@@ -77,7 +78,18 @@ class Train:
             took_ms=(time.monotonic_ns() - began) // 1_000_000,
             commits=tuple(commits),
             waits=tuple(waits.items()),
+            no_lines=tuple(self._without_lines(old, members, conflicts)),
         )
+
+    def _without_lines(
+        self, old: Commit, members: Sequence[Member], conflicts: Mapping[RunId, tuple[str, ...]]
+    ) -> Iterator[tuple[RunId, tuple[str, ...]]]:
+        """Of the candidates that do not merge with the target, those with files in which no lines can be marked."""
+        for run, _ in members:
+            if conflicts.get(run.id, (OFF_TARGET,)) != (OFF_TARGET,) and run.evidence is not None:
+                evidence = run.evidence
+                if found := without_lines(self._hub, run.id, evidence.base, evidence.commit, old):
+                    yield run.id, found
 
     def probe(self, run: Run, spec: ItemSpec, trial: Trial) -> Probed:
         """Test an accused candidate on top of a commit; one that does not merge there fails there.
@@ -124,6 +136,7 @@ class Train:
             checks=results,
             reason=train_fault(failed) if failed else "",
             took_ms=(time.monotonic_ns() - began) // 1_000_000,
+            changed=tuple(change.path for change in changed_paths(self._hub, old, made)),
         )
 
     def _taken_back(self, old: Commit, wanted: Undo) -> tuple[Commit, str]:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 
-import msgspec
 from msgspec.structs import replace
 
-from ganger import __version__
 from ganger.core import commands as cmd
 from ganger.core.effects import Observed
 from ganger.core.facts import Run, Undo
@@ -24,10 +21,11 @@ from ganger.core.policy import Policy
 from ganger.core.state import State
 from ganger.core.train import Trial
 from ganger.drivers import process
-from ganger.drivers.port import Driver, Turn
-from ganger.errors import GangerError, GitFailed, WorldFailed
+from ganger.drivers.port import Driver, McpServer, Turn, must_speak
+from ganger.errors import GangerError, GitFailed, LaunchRefused, WorldFailed
 from ganger.gateway.prices import Price as ModelPrice
 from ganger.git import combining, landing, seeding, stacking, trash, workspace
+from ganger.git.beneath import directory
 from ganger.git.hub import Hub
 from ganger.git.naming import repo_id
 from ganger.git.reading_back import lost_from
@@ -35,21 +33,33 @@ from ganger.git.refs import keep_prefix, seeded_ref
 from ganger.git.repository import Repository, checked_out_at, is_dirty, target_tip
 from ganger.jail.bounds import NO_BOUNDS, Bounds
 from ganger.jail.none import NoJail
-from ganger.jail.port import Jail, Network, Reach
-from ganger.jail.system import tool_homes
+from ganger.jail.port import Jail, Network
 from ganger.journal.clock import wall_ms
 from ganger.journal.queries import Reader
+from ganger.service.hidden import Hidden
+from ganger.service.kept import STDIN, prompt_fault
 from ganger.service.place import find_common_dir
 from ganger.service.places import STARTED, Places
 from ganger.service.provisioning import Provisioning
-from ganger.service.worker_door import WorkerDoor, live, prepare, secret_of
-from ganger.service.worker_talk import RESULT, SPOOL
-from ganger.supervisor import brief, combine, evidence, forecast, history, recovery, train
+from ganger.service.tables import Preset
+from ganger.service.worker_door import WorkerDoor, live, prepare
+from ganger.service.worker_talk import SPOOL
+from ganger.supervisor import brief, combine, consulted, evidence, forecast, history, packet, recovery, train
 from ganger.supervisor.effects import CiSeen, Founded, LandSeen, Probed, Tested, Undid
+from ganger.supervisor.forking import fork_of
 from ganger.supervisor.hooked import HookService
-from ganger.supervisor.launching import keys_of, opened, prepare_state, write_settings
+from ganger.supervisor.launching import (
+    environment_of,
+    fleet_mark,
+    keys_of,
+    mark_of,
+    opened,
+    prepare_state,
+    write_settings,
+)
 from ganger.supervisor.metered import Metered, Pass
 from ganger.supervisor.observe import Observer
+from ganger.supervisor.packet import Told
 from ganger.supervisor.provision import Provisioner
 from ganger.supervisor.stream import Price, Reads, read_out
 from ganger.supervisor.tooled import Tooled
@@ -90,19 +100,22 @@ class RealWorld:
         hooked: HookService | None = None,
         metered: Metered | None = None,
         tooled: Tooled | None = None,
+        told: Told = Told(),  # noqa: B008 - a frozen value
+        hidden: Hidden = Hidden(),  # noqa: B008 - never changes
     ) -> None:
         """`prices` are those of agents that do not report money, by their names, see `stream.Price`.
 
         `door` is where workers speak; without one what they say lies in their folders until somebody takes it in.
-        `wanted` is what workspaces are given.
+        `wanted` is what workspaces are given, `told` with what launches are made. What is `hidden` is taken out of
+        what workers leave.
         """
         self._bounds, self._door = bounds, door
-        self._hooked, self._metered, self._tooled = hooked, metered, tooled
-        self._prices = prices
+        self._hooked, self._metered, self._tooled, self._hidden = hooked, metered, tooled, hidden
+        self._prices, self._told, self._versions = prices, told, packet.Versions(state_dir, jail)
         self._provisioner = Provisioner(state_dir, hub, jail, bounds, wanted)
         self._state_dir, self._repository, self._hub, self._policy = state_dir, repository, hub, policy
         self._agents, self._jail, self._is_test, self._watch = agents, jail, is_test, watch
-        self._fleet_mark = hashlib.sha256(os.fsencode(os.path.realpath(state_dir))).hexdigest()[:16]
+        self._fleet_mark = fleet_mark(state_dir)
         self._places = Places(state_dir)
         self._checker = evidence.Checker(state_dir, hub, jail, is_protected, is_test, bounds, self._provisioner.linked)
         self._train = train.Train(self._checker, hub, self._places.trains(), policy.flaky_retries)
@@ -118,6 +131,7 @@ class RealWorld:
             self._reads,
             prices,
             self._needs_clean,
+            must_speak=lambda agent: agent in self._agents and must_speak(*self._agents[agent]),
         )
 
     def observe(self, state: State, now_ms: int) -> Observed:
@@ -125,9 +139,12 @@ class RealWorld:
         seen = self._observer.observe(state, now_ms)
         if self._door is not None:
             self._door.serve(live(state))
+        if self._metered is not None:
+            self._metered.tell_lent(state.runs.values())
         if self._hooked is not None:
             self._hooked.serve(state)
-            seen = replace(seen, clocks=self._hooked.calls.heard(seen.clocks, now_ms))
+            clocks = self._hooked.calls.heard(seen.clocks, now_ms)
+            seen = replace(seen, clocks=clocks, silent=self._hooked.silent(self._observer.uses(state)))
         self._watch.follow(
             (run.id, run.worker, (*self._refs_of(run.id), self._places.door(run.id) / SPOOL))
             for run in state.runs.values()
@@ -161,11 +178,14 @@ class RealWorld:
             files = None if shares else self._prepared(run, begin)
             self._provisioner.make(run.id, begin, base=begin, shared=shares, files=files)
         driver, settings = self._agent(run.agent)
-        text = self._brief(run, spec, turn)
+        preset = self._told.presets.get(spec.kind, Preset())
+        fork = fork_of(self._state_dir, run, spec, turn, driver, preset, self._reads(run.agent))
+        settings, rules = self._told.of_agent(run.agent, spec.kind, settings), self._told.now()
+        text = self._brief(run, spec, turn, rules.rulebook.told(spec.kind))
         (folder / "home").mkdir(parents=True, exist_ok=True)
         (folder / "tmp").mkdir(exist_ok=True)
         spool = prepare(self._state_dir, run.id)
-        way = self._pass(run, spec, turn, driver, settings)
+        way, network = self._pass(run, spec, turn, driver, settings), self._bounds.network_of(spec.kind)
         order = Turn(
             run=run.id,
             item=run.item,
@@ -177,29 +197,33 @@ class RealWorld:
             settings=settings if way is None else way.settings,
             state=prepare_state(self._places.agent(run.id)),
             session=self._session(run, turn, driver),
+            fork=fork,
             tier=self._jail.tier,
-            hooks=None if self._hooked is None else self._hooked.hooks,
-            mcp=() if self._tooled is None or driver.product is None else (self._tooled.admit(run, turn),),
+            hooks=None if self._hooked is None else self._hooked.hooks_of(network, self._jail.tier),
+            mcp=self._tools(run, turn, driver),
         )
         launch = driver.launch(order)
         (folder / STARTED).write_text(str(process.slept_ms()))
-        order.brief_path.write_bytes(text.encode(errors="replace"))
-        (folder / "stdin").write_bytes(launch.stdin)
         write_settings(order.state, launch.files)
         own = self._places.run(run.id)
         reach = self._bounds.of_worker(spec.kind, place, own, folder, self._hub.objects, spool)
         reach = opened(self._provisioner.within(reach, run.id), order.state, launch)
         reach = reach if way is None else replace(reach, way=way.way)
-        self._write_manifest(order, run, spec, driver, launch.argv, reach)
+        asks = self._who_asks(spec)
+        reach = reach if asks is None else replace(reach, readable=(*reach.readable, asks))
+        version, shared = self._versions.of(driver, launch.argv[0]), self._provisioner.is_shared(run.id)
+        made = (order, run, spec, driver, launch, reach, self._jail, self._told, rules, version)
+        packet.store(order, launch, packet.manifest_of(*made, shared=shared))
+        packet.require_whole(self._state_dir, order, launch)
         keys = keys_of(launch, os.environ if way is None else way.keys)
-        if self._hooked is not None:
-            self._hooked.settle()
+        if self._hooked is not None and self._hooked.settle() and self._jail.joins(reach):
+            self._hooked.watch(run.id, turn)
         return process.start(
             process.ProcessSpec(
                 argv=launch.argv,
                 env=self._environment(run, turn, folder) | launch.env | keys,
                 cwd=place,
-                stdin_path=folder / "stdin",
+                stdin_path=folder / STDIN,
                 output_path=folder / "output.log",
                 exit_path=folder / "exit.json",
                 grace_ms=self._policy.stop_grace_ms,
@@ -208,6 +232,12 @@ class RealWorld:
             ),
             self._jail,
         )
+
+    def _tools(self, run: Run, turn: int, driver: Driver) -> tuple[McpServer, ...]:
+        """The server of tools that a turn is connected to, where its agent speaks with such."""
+        if self._tooled is None or driver.product is None:
+            return ()
+        return (self._tooled.admit(run, turn, self._policy.kind(run.kind).spawn),)
 
     def _pass(self, run: Run, spec: ItemSpec, turn: int, driver: Driver, settings: Mapping[str, str]) -> Pass | None:
         """How a turn comes to its model, where its kind is to come by the gateway only."""
@@ -228,9 +258,19 @@ class RealWorld:
         if self._hooked is not None:
             self._hooked.calls.hand_in()
 
+    def _hide(self, run: Run) -> None:
+        """Take out of what a worker that is gone has printed, and its agent remembers, what is to stand nowhere."""
+        self._hidden.below(self._places.agent(run.id))
+        for turn in range(1, run.turn_speaking + 1):
+            folder = self._places.turn(run.id, turn)
+            self._hidden.below(folder / "home")
+            with suppress(OSError), directory(folder) as at:
+                self._hidden.file("output.log", at)
+
     def collect(self, run: Run, spec: ItemSpec) -> Evidence:
         """Fetch the candidate, look at it, check it; it stays reachable as a checkpoint, whatever later turns make."""
         self._note_calls()
+        self._hide(run)
         found = evidence.collect(
             self._checker,
             self._hub,
@@ -271,6 +311,7 @@ class RealWorld:
         """Salvage what the worker left; whatever still lives of it is stopped first."""
         self._note_calls()
         self._sweep(run)
+        self._hide(run)
         place = self._places.workspace(run.id)
         if self._provisioner.is_shared(run.id):
             return ()
@@ -293,6 +334,7 @@ class RealWorld:
     def recover(self, run: Run, spec: ItemSpec) -> RecoveryFacts:
         """Look at what is left of a run; whatever still lives of its worker is stopped first."""
         self._sweep(run)
+        self._hide(run)
         if self._provisioner.is_shared(run.id) and self._places.workspace(run.id).exists():
             return recovery.unchanged(self._hub, run)
         return recovery.look(self._hub, self._places.workspace(run.id), run)
@@ -362,22 +404,35 @@ class RealWorld:
             return GONE
         return living
 
-    def _brief(self, run: Run, spec: ItemSpec, turn: int) -> str:
+    def _brief(self, run: Run, spec: ItemSpec, turn: int, rules: str) -> str:
         """What the worker of a turn is told: after a hang the same, letter by letter, as the one that hung."""
         repeat = run.repeat
         if repeat is not None and repeat.why is Again.hang:
             told = self._places.brief(run.id, repeat.turn)
+            if fault := prompt_fault(self._state_dir, run.id, repeat.turn):
+                raise LaunchRefused(fault)
             if told.exists():
                 return told.read_bytes().decode(errors="replace")
         held = None
         if repeat is not None and repeat.why in (Again.lost, Again.limited):
             held = recovery.held(self._hub, self._places.workspace(run.id), run)
+        asks = self._who_asks(spec)
         reader = Reader(self._state_dir / "journal.db")
         try:
             meets = forecast.notices(forecast.read(self._state_dir), run.id)
             baseline = self._hub.ref(seeded_ref(run.id)) if spec.seed else None
             prepared = combining.told_of(self._hub, run.id)
-            return brief.compose(reader, run, spec, turn, held, meets, baseline, prepared)
+            return brief.compose(reader, run, spec, turn, held, meets, baseline, prepared, self._policy, rules, asks)
+        finally:
+            reader.close()
+
+    def _who_asks(self, spec: ItemSpec) -> Path | None:
+        """The workspace of the run whose question a run is to answer; None for any other run."""
+        if not spec.question:
+            return None
+        reader = Reader(self._state_dir / "journal.db")
+        try:
+            return consulted.place_of(reader, spec, self._places)
         finally:
             reader.close()
 
@@ -399,56 +454,9 @@ class RealWorld:
 
     def _environment(self, run: Run, turn: int, folder: Path) -> dict[str, str]:
         """What a worker finds in its environment: nothing of ours but what it needs to report."""
-        path = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
+        hooked = {} if self._hooked is None else self._hooked.environment
         provided = self._provisioner.environment(run.id)
-        return (
-            process.clean_env({**os.environ, "PATH": path})
-            | tool_homes(os.environ)
-            | provided
-            | {
-                "HOME": str(folder / "home"),
-                "TMPDIR": str(folder / "tmp"),
-                "GANGER_DOOR": str(self._places.door(run.id)),
-                "GANGER_SECRET": secret_of(self._state_dir, run.id, run.lease.token),
-                "GANGER_RUN": run.id,
-                "GANGER_TURN": str(turn),
-                "GANGER_TOKEN": str(run.lease.token),
-                "GANGER_RESULT": str(self._places.door(run.id) / SPOOL / RESULT),
-                **({} if self._hooked is None else self._hooked.environment),
-                "GIT_CONFIG_NOSYSTEM": "1",
-                "GIT_TERMINAL_PROMPT": "0",
-            }
-        )
-
-    def _write_manifest(
-        self, order: Turn, run: Run, spec: ItemSpec, driver: Driver, argv: tuple[str, ...], reach: Reach
-    ) -> None:
-        """Record under what the worker was started (CONTRACTS §8)."""
-        manifest = {
-            "run": run.id,
-            "turn": order.turn,
-            "token": run.lease.token,
-            "base": run.base,
-            "agent": run.agent,
-            "driver": driver.name,
-            "resume": bool(order.session),
-            "argv": argv,
-            "prompt_sha256": hashlib.sha256(order.brief_path.read_bytes()).hexdigest(),
-            "item_sha256": hashlib.sha256(msgspec.json.encode(spec, order="sorted")).hexdigest(),
-            "tier": self._jail.tier,
-            "jail": {
-                "mechanism": self._jail.mechanism,
-                "gaps": self._jail.gaps,
-                "writable": tuple(map(str, reach.writable)),
-                "network": reach.network,
-                "limits": reach.limits,
-            },
-            "scope": run.lease.scope,
-            "shared": self._provisioner.is_shared(run.id),
-            "ganger": __version__,
-            "item": spec,
-        }
-        (order.run_dir / "manifest.json").write_bytes(msgspec.json.format(msgspec.json.encode(manifest)))
+        return environment_of(self._state_dir, run, turn, folder, os.environ, {**provided, **hooked})
 
     def _reads(self, agent: str) -> Reads:
         """How an agent's lines are understood; those of one that is not configured any more are not."""
@@ -499,4 +507,4 @@ class RealWorld:
         Fleets are told apart by their state directories: two of them can have the same runs at the same time. Turns
         are, because the next one may be started while the one before is still being swept up.
         """
-        return f"{self._fleet_mark}:{run.id}:{run.lease.token}:{turn}"
+        return f"{self._fleet_mark}:{mark_of(run, turn)}"

@@ -10,13 +10,16 @@ from collections.abc import Callable, Iterable
 from typing import Any, NoReturn, Protocol
 
 import msgspec
+from msgspec.structs import replace
 
 from ganger.core import events as ev
 from ganger.core.evolve import evolve
-from ganger.core.ids import Commit, ItemId, RunId, item_of
+from ganger.core.ids import Commit, ItemId, QuestionId, RunId, item_of
 from ganger.core.lifecycle import ItemStatus, RunStatus, edge_fault, item_status, run_status
 from ganger.core.model import (
+    CONSULTANT,
     PLANNER,
+    SILENCE,
     Again,
     CheckState,
     CiState,
@@ -25,10 +28,13 @@ from ganger.core.model import (
     ItemSpec,
     LeaseMode,
     Outcome,
+    Question,
+    QuestionKind,
     ReportKind,
     Rung,
     Usage,
     VerdictKind,
+    When,
 )
 from ganger.core.patterns import PathRules, scope_matches
 from ganger.core.policy import Policy
@@ -39,7 +45,7 @@ from ganger.testing.simulated_git import SimulatedGit, differing
 
 PATHS = tuple(f"{top}/{name}.txt" for top in ("a", "b", "c", "d", "shared", "a/sub", "docs") for name in "pqrst")
 """Every path that simulated workers and operators write."""
-NOT_COUNTED = ("stopped", "interrupted", "limited", "expired", "finished", "unfounded")
+NOT_COUNTED = ("stopped", "interrupted", "limited", "expired", "finished", "unfounded", "dismissed", "unsent")
 
 
 CALL_TOKENS_MAX = 4_000
@@ -113,6 +119,12 @@ class Live:
         self.left: set[str] = set()
         """What its workspace held when it was to be rewound."""
         self.hangs = 0
+        self.consulted = 0
+        """How often an agent was asked for it."""
+        self.reminded = False
+        """Whether its worker was reminded, and no person has said anything since."""
+        self.silent: set[int] = set()
+        """Turns that ended without a word, of a worker that is to speak."""
         self.kind, self.lane, self.alone = event.kind, event.lane, event.alone
         self.stands_on = event.stands_on
         self.reserved = event.reserved
@@ -122,11 +134,22 @@ class Live:
         """The same when the night began."""
         self.started_ms = 0
         self.reports: set[int] = set()
+        self.unclear: set[int] = set()
+        """Turns said to be done without anything to show for it, and that it was unclear what was wanted."""
+        self.looked_at: set[str] = set()
+        """What it had left when evidence was taken."""
         self.done: set[int] = set()
+        self.unguarded: set[int] = set()
+        """Turns whose guard was called silent."""
         self.evidence: dict[Commit, Evidence] = {}
         self.accepted = Commit("")
         self.beyond: set[str] = set()
         """What a person allowed it to change besides, in the accepted commit."""
+        self.spawner = event.spawner
+        self.children: list[RunId] = []
+        """All that it ever had."""
+        self.parked = 0
+        """The turn that ended for its children's sake; 0 for none, or when it went on since."""
         self.failures = 0
         """Failed tests that it was part of."""
         self.stopped = False
@@ -140,6 +163,8 @@ class Account:
         self.failures = 0
         self.cool_until_ms = 0
         self.landed = self.withdrawn = self.stopped = self.undone = False
+        self.asked = ""
+        """The open question of how it is to be combined with what landed first."""
         self.attempts: set[int] = set()
 
 
@@ -183,6 +208,16 @@ class Ledger:
         self.drained = False
         """Whether a planner said, since the last new item, that nothing is left."""
         self.said: dict[int, Said] = {}
+        self.untold: set[tuple[RunId, Commit]] = set()
+        """Runs that are to be told, in the same breath, of what landed or was undone with a commit."""
+        self.notices: dict[tuple[RunId, str], int] = {}
+        """When a run was last given a notice of a person's, by its text."""
+        self.known: set[int] = set()
+        """The facts that stand."""
+        self.told: set[RunId] = set()
+        """Children whose result was said to their spawners."""
+        self.questions: dict[QuestionId, Question] = {}
+        """Asked, and not answered."""
 
     def catch_up(self) -> None:
         """Check what became durable since the last call."""
@@ -193,6 +228,9 @@ class Ledger:
                 fail("I-5", f"entry {entry.seq} at {entry.at_ms} follows {self.seq} at {self.at_ms}")
             self.seq, self.at_ms = entry.seq, entry.at_ms
             self._see(entry)
+        if self.untold:
+            run, commit = min(self.untold)
+            fail("WP10", f"{run} is not told of {commit}, which changes what it may change")
 
     def _see(self, entry: ev.Entry) -> None:
         check = _CHECKS.get(type(entry.event))
@@ -213,7 +251,7 @@ class Ledger:
 
     def added(self, entry: ev.Entry, event: ev.ItemAdded | ev.ItemRevised) -> None:
         if event.spec.kind != PLANNER:
-            self.drained = False
+            self.drained = self.drained and bool(event.spec.spawner or event.spec.question)
         elif isinstance(event, ev.ItemAdded) and self.drained:
             fail("LS4", f"{event.spec.id} asks again, after a planner has said that nothing is left")
         account = self.items.setdefault(event.spec.id, Account(event.spec))
@@ -229,12 +267,53 @@ class Ledger:
         self.drained = self.drained and account.spec.kind != PLANNER
         account.failures, account.cool_until_ms, account.stopped, account.undone = 0, 0, False, False
 
+    def question_asked(self, entry: ev.Entry, event: ev.QuestionAsked) -> None:
+        """Some questions keep an item from being worked on."""
+        if event.question.kind is QuestionKind.no_lines:
+            self.items[event.question.item].asked = event.question.id
+        self.questions[event.question.id] = event.question
+        if event.question.agent:
+            if event.question.kind is not QuestionKind.worker or entry.actor != f"worker:{event.question.run}":
+                fail("WP3", f"an agent is asked {event.question.id}, which is a person's ({event.question.kind})")
+            if event.question.agent != self._policy.consult_agent:
+                fail("WP3", f"{event.question.agent} is asked {event.question.id}, and is not configured for that")
+
+    def question_escalated(self, entry: ev.Entry, event: ev.QuestionEscalated) -> None:
+        """From here on only a person answers."""
+        if event.question in self.questions:
+            self.questions[event.question] = replace(self.questions[event.question], agent="")
+
+    def question_answered(self, entry: ev.Entry, event: ev.QuestionAnswered) -> None:
+        """WP3, I-19: a person answers; an agent only what it was asked, in its time, and never an approval."""
+        question = self.questions[event.question]
+        if event.by.startswith("agent:"):
+            run = self.runs.get(RunId(entry.actor.removeprefix("worker:")))
+            about = self.items[run.item].spec.question if run is not None else ""
+            if question.kind is not QuestionKind.worker or about != question.id or question.run == entry.actor[7:]:
+                fail("WP3", f"{entry.actor} answered {question.id} ({question.kind}), which it was not asked")
+            if event.by != f"agent:{question.agent}" or entry.at_ms >= question.until_ms:
+                fail("WP3", f"{event.by} answered {question.id} when it was a person's")
+        elif not entry.actor.startswith("person:"):
+            fail("I-19", f"{question.id} ({question.kind}) was answered by {entry.actor}")
+        elif question.run in self.runs:
+            self.runs[question.run].reminded = False
+        self.question_over(entry, event)
+
+    def question_over(self, entry: ev.Entry, event: ev.QuestionAnswered | ev.QuestionWithdrawn) -> None:
+        """They do so no longer."""
+        self.questions.pop(event.question, None)
+        for account in self.items.values():
+            if account.asked == event.question:
+                account.asked = ""
+
     def granted(self, entry: ev.Entry, event: ev.RunGranted) -> None:
         account = self.items[event.item]
         if account.landed or account.undone or account.withdrawn or (account.stopped and not event.forced_by):
             fail("I-14", f"{event.run} was granted for an item that has landed, is withdrawn or was stopped")
         if any(live.item == event.item for live in self.runs.values()) or event.attempt in account.attempts:
             fail("I-13", f"{event.run} is the second live run, or the second of its number")
+        if account.asked:
+            fail("RC12", f"{event.run} was granted before {account.asked} is answered, which is about its item")
         if account.failures >= account.spec.attempts_max and not event.forced_by:
             fail("I-16", f"{event.run} was granted after {account.failures} failures")
         if entry.at_ms < account.cool_until_ms and not event.forced_by:
@@ -254,11 +333,16 @@ class Ledger:
             if unclosed:
                 fail("VT7", f"{event.run} was granted before CI had closed {unclosed[0]}")
         paths = self.paths_of(event.scope)
+        above = self._above(event)
         for run_id, live in self.runs.items():
-            if LeaseMode.exclusive in (live.mode, event.mode) and live.paths & paths:
+            if run_id not in above and LeaseMode.exclusive in (live.mode, event.mode) and live.paths & paths:
                 fail("I-1", f"{event.run} and {run_id} both hold {sorted(live.paths & paths)[0]}")
         self._check_caps(event)
-        self._check_alone(event.run, event.alone, entry.at_ms)
+        if event.kind == CONSULTANT:
+            self._check_consultant(event, account)
+        else:
+            self._check_alone(event.run, event.alone, entry.at_ms, above)
+        self._check_child(event, above, paths)
         for name, other in self.outsiders.items():
             apart = entry.at_ms >= other.expires_ms or LeaseMode.exclusive not in (other.mode, event.mode)
             if not apart and other.paths & paths:
@@ -268,8 +352,56 @@ class Ledger:
         if event.depth > self._policy.depth_max and not event.forced_by:
             fail("I-16", f"{event.run} stands {event.depth} deep")
         account.attempts.add(event.attempt)
+        if event.spawner:
+            spawner = self.runs[event.spawner]
+            spawner.children.append(event.run)
+            spawner.reserved = spawner.reserved.minus(event.reserved)
         self._check_budget(event)
         self.runs[event.run] = Live(entry.seq, event, paths)
+
+    def _check_consultant(self, event: ev.RunGranted, account: Account) -> None:
+        """WP3: whoever is asked holds nothing, so that nobody waits for it, and is asked something that is open."""
+        question = self.questions.get(account.spec.question)
+        if event.scope or event.alone or question is None or not question.agent:
+            fail("WP3", f"{event.run} holds {event.scope}, or answers what nobody asks an agent")
+        live = self.runs[question.run]
+        live.consulted += 1
+        if live.consulted > 3:
+            fail("WP3", f"{question.run} has asked agents {live.consulted} times")
+
+    def _above(self, event: ev.RunGranted) -> list[RunId]:
+        """The runs above a child, the nearest first."""
+        found, name = [], event.spawner
+        while name:
+            if name not in self.runs:
+                fail("DW8", f"{event.run} is a child of {name}, which is not live")
+            found.append(name)
+            name = self.runs[name].spawner
+        return found
+
+    def _check_child(self, event: ev.RunGranted, above: list[RunId], paths: frozenset[str]) -> None:
+        """DW8, I-15: a child is one that its spawner may have, and lives on what that one has left."""
+        if not above:
+            return
+        spawner = self.runs[above[0]]
+        kind = self._policy.kind(spawner.kind)
+        if event.kind not in kind.spawn or len(spawner.children) >= kind.spawn_max:
+            fail("DW8", f"{event.run} is a {event.kind}, and child {len(spawner.children) + 1} of a {kind.name}")
+        if spawner.stopped or not paths <= spawner.paths:
+            fail("DW8", f"{event.run} is given {event.scope} by {above[0]}, which is ended or has not all of it")
+        if spawner.parked and any(child in self.runs for child in spawner.children):
+            fail("DW8", f"{event.run} is a child of {above[0]}, which waits for others")
+        spawner.parked = 0
+        for below, name in enumerate(above, 1):
+            if below > self._policy.kind(self.runs[name].kind).spawn_depth:
+                fail("DW8", f"{event.run} stands {below} below {name}")
+        if sum(bool(live.spawner) for live in self.runs.values()) >= self._policy.children_max:
+            fail("DW8", f"{event.run} is one child more than {self._policy.children_max}")
+        for figure in ("usd_micros", "tokens"):
+            spent = sum(getattr(usage, figure) for usage in spawner.spent.values())
+            has, gets = getattr(spawner.reserved, figure), getattr(event.reserved, figure)
+            if has and not 0 < gets <= has - spent:
+                fail("I-15", f"{event.run} gets {gets} of the {has - spent} {figure} that {above[0]} has left")
 
     def _is_accepted(self, run: RunId, commit: Commit) -> bool:
         live = self.runs.get(run)
@@ -292,6 +424,9 @@ class Ledger:
         live = self.live(event.run, event)
         if not live.turn < event.turn <= live.turn + 1 + live.skipped:
             fail("I-12", f"turn {event.turn} of {event.run} follows turn {live.turn}")
+        if 0 < live.parked < event.turn and any(child in self.runs for child in live.children):
+            fail("DW8", f"{event.run} waits for its children, and goes on before they have ended")
+        live.parked = live.parked if live.parked == event.turn else 0
         live.turn, live.skipped, live.started_ms = event.turn, 0, entry.at_ms
         live.working = True
 
@@ -317,12 +452,62 @@ class Ledger:
         live.hangs += event.why is Again.hang
         if live.hangs > 1:
             fail("LR3", f"a silent turn of {event.run} is done over a second time")
+        if event.why is Again.idle:
+            if live.reminded or event.turn not in live.silent:
+                fail("WP8", f"{event.run} is reminded again, or although it said something")
+            if self._world.left(event.run) - live.looked_at:
+                fail("WP8", f"{event.run} is reminded, and has left something new")
+            if live.reserved.tokens and sum(usage.tokens for usage in live.spent.values()) >= live.reserved.tokens:
+                fail("I-15", f"{event.run} is reminded, and has spent all that it may")
+            live.reminded = True
+
+    def parked(self, entry: ev.Entry, event: ev.RunParked) -> None:
+        live = self.live(event.run, event)
+        if not live.children:
+            fail("DW8", f"{event.run} waits for children, and never had one")
+        live.parked = event.turn
+
+    def _check_result(self, event: ev.MessageSent) -> None:
+        """WP6: what came of a child is said to its spawner, once, when it has ended."""
+        if event.child not in self.runs[event.run].children or event.child not in self.ended:
+            fail("WP6", f"{event.run} is told of {event.child}, which lives, or is no child of it")
+        if event.child in self.told:
+            fail("WP6", f"{event.run} is told twice what came of {event.child}")
+        self.told.add(event.child)
 
     def message_sent(self, entry: ev.Entry, event: ev.MessageSent) -> None:
+        if event.child:
+            self._check_result(event)
         self.live(event.run, event)
+        self.untold.discard((event.run, event.landing))
+        if event.by and event.when is When.notice:
+            since_ms = entry.at_ms - self._policy.same_within_ms
+            before = self.notices.get((event.run, event.text))
+            if before is not None and before > since_ms:
+                fail("WP9", f"{event.run} is told {event.text!r} again after {entry.at_ms - before} ms")
+            self.notices[event.run, event.text] = entry.at_ms
         if event.landing and any((one.run, one.text) == (event.run, event.text) for one in self.said.values()):
             fail("WP10", f"{event.run} is told twice that {event.landing} landed")
         self.said[entry.seq] = Said(event)
+        self.runs[event.run].reminded &= not event.by
+
+    def _moves(self, commit: Commit, changed: set[str], ours: tuple[RunId, ...]) -> None:
+        """Note who must be told of what changes under it: whoever has begun and may change one of these files."""
+        for run_id, live in self.runs.items():
+            if run_id not in ours and live.turn and not live.stopped and live.paths & changed:
+                self.untold.add((run_id, commit))
+
+    def fact_added(self, entry: ev.Entry, event: ev.FactAdded) -> None:
+        if bool(event.by) == bool(event.run):
+            fail("WP10", f"fact {entry.seq} is nobody's word, or that of two")
+        if event.run and not self.paths_of(event.about) <= self.live(event.run, event).paths:
+            fail("WP10", f"the worker of {event.run} speaks of {event.about}, where it may change nothing")
+        self.known.add(entry.seq)
+
+    def fact_retracted(self, entry: ev.Entry, event: ev.FactRetracted) -> None:
+        if event.fact not in self.known:
+            fail("WP10", f"fact {event.fact} is struck out, and does not stand")
+        self.known.remove(event.fact)
 
     def waits(self, run: RunId) -> bool:
         """Whether something is said to the run that is handed to nobody yet."""
@@ -360,6 +545,7 @@ class Ledger:
     def rewound(self, entry: ev.Entry, event: ev.RunRewound) -> None:
         live = self.live(event.run, event)
         live.skipped += 1
+        live.reminded, live.parked = False, 0
         live.left |= self._world.left(event.run)
 
     def limited(self, entry: ev.Entry, event: ev.ProviderLimited) -> None:
@@ -410,12 +596,12 @@ class Ledger:
         if full and not event.forced_by:
             fail("I-16", f"{event.run} was granted although its kind or its lane is full")
 
-    def _check_alone(self, name: str, alone: bool, at_ms: int) -> None:
+    def _check_alone(self, name: str, alone: bool, at_ms: int, above: Iterable[str] = ()) -> None:
         """Whoever must be alone is."""
         held = {other: lease.alone for other, lease in self.outsiders.items() if at_ms < lease.expires_ms}
         held |= {run_id: live.alone for run_id, live in self.runs.items()}
         for other, other_alone in held.items():
-            if alone or other_alone:
+            if (alone or other_alone) and other not in above:
                 fail("I-1", f"{name} and {other} work at the same time, and one of them runs alone")
 
     def _check_budget(self, event: ev.RunGranted) -> None:
@@ -450,19 +636,32 @@ class Ledger:
         live.found_nothing = event.report.source == "worker" and event.report.outcome is Outcome.no_evidence
         if event.report.kind is ReportKind.done:
             live.done.add(event.turn)
+        if event.report.source == SILENCE:
+            live.silent.add(event.turn)
+        if event.report.scope_confidence == "unclear" and not event.report.evidence:
+            live.unclear.add(event.turn)
 
     def about_live(self, entry: ev.Entry, event: Any) -> None:
         self.live(event.run, event)
+
+    def guard_silent(self, entry: ev.Entry, event: ev.GuardSilent) -> None:
+        live = self.live(event.run, event)
+        if event.turn in live.unguarded or event.used <= event.asked:
+            fail("VT9", f"the guard of {event.run} was called silent in turn {event.turn} twice, or for nothing")
+        live.unguarded.add(event.turn)
 
     def evidence(self, entry: ev.Entry, event: ev.EvidenceRecorded) -> None:
         live = self.live(event.run, event)
         if self._world.living(event.run):
             fail("I-9", f"evidence on {event.run} was taken while its worker lived")
         live.evidence[event.evidence.commit] = event.evidence
+        live.looked_at |= self._world.left(event.run)
 
     def verdict(self, entry: ev.Entry, event: ev.VerdictGiven) -> None:
         live = self.live(event.run, event)
         if event.verdict.kind is not VerdictKind.accepted:
+            if live.turn in live.unclear and event.commit == live.base:
+                fail("WP5", f"{event.run} said that it was unclear what was wanted, and nobody is asked")
             return
         evidence = live.evidence.get(event.commit)
         if evidence is None or evidence.commit == evidence.base:
@@ -545,6 +744,8 @@ class Ledger:
             fail("I-8", f"{event.run} is recorded as landed, but the target was never moved to {event.commit}")
         if account.landed:
             fail("I-13", f"item {live.item} landed twice")
+        if live.accepted in live.evidence:
+            self._moves(event.commit, set(live.evidence[live.accepted].changed), landing.runs)
         account.landed = True
         self.landings += 1
         if event.awaits_ci is not self._policy.ci_required:
@@ -578,7 +779,15 @@ class Ledger:
             fail("I-8", f"{event.item} is recorded as undone, but the target was never moved to {event.new}")
         if account.landed is event.back:
             fail("I-13", f"{event.item} was undone twice")
+        git = self._world.git
+        self._moves(event.new, set(differing(git.files(landing.old), git.files(landing.new))), ())
         account.landed, account.undone = event.back, not event.back
+        if event.awaits_ci is not (event.back and self._policy.ci_required):
+            fail("VT7", f"{event.item} is {'back' if event.back else 'undone'}, and waits for CI: {event.awaits_ci}")
+        for items in self.awaiting.values():
+            items.discard(event.item)
+        if event.awaits_ci:
+            self.awaiting.setdefault(event.new, set()).add(event.item)
         self.landing = None
         del self.undos[event.commit]
 
@@ -620,14 +829,17 @@ class Ledger:
         if lost:
             fail("I-10", f"{event.run} ended, and {sorted(lost)[0]!r} is kept nowhere")
         account = self.items[live.item]
-        filed = any(found.spec.parent == live.item for found in self.items.values())
+        waits = self.questions.get(account.spec.question)
+        if waits is not None and waits.agent:
+            fail("WP3", f"{event.run} ended, and {waits.id} still waits for its answer")
+        filed = any(found.spec.parent == live.item and not found.spec.spawner for found in self.items.values())
         if account.spec.kind == PLANNER and event.end is EndKind.finished and live.found_nothing and not filed:
             self.drained = True
         account.failures += event.end not in NOT_COUNTED
         if event.cool_until_ms != self._cool_until_ms(account, entry.at_ms, event.end):
             fail("I-16", f"after {account.failures} failures, {event.run} is paused until {event.cool_until_ms}")
         account.cool_until_ms = event.cool_until_ms
-        account.stopped = account.stopped or event.end is EndKind.stopped
+        account.stopped = account.stopped or event.end in ("stopped", "unsent")
         self._end(event.run)
 
     def _cool_until_ms(self, account: Account, at_ms: int, end: EndKind) -> int:
@@ -640,6 +852,17 @@ class Ledger:
 
     def _end(self, run: RunId) -> None:
         live = self.runs.pop(run)
+        for child in live.children:
+            if child in self.runs:
+                fail("DW8", f"{run} has ended, and {child}, its child, lives")
+            if child not in self.told:
+                fail("WP6", f"{run} was never told what came of {child}")
+        if live.spawner in self.runs:
+            above = self.runs[live.spawner]
+            spent = Usage()
+            for usage in live.spent.values():
+                spent = spent.plus(usage)
+            above.reserved = above.reserved.plus(live.reserved).minus(spent)
         self.paid += [(live.item, usage) for usage in _of_tonight(live)]
         self.ended.add(run)
 
@@ -793,13 +1016,21 @@ _CHECKS: dict[type, Callable[[Ledger, ev.Entry, Any], None]] = {
     ev.SupervisorStarted: Ledger.supervisor,
     ev.SupervisorStopped: Ledger.supervisor_left,
     ev.RunReported: Ledger.reported,
+    ev.RunParked: Ledger.parked,
     ev.NoteAdded: Ledger.about_live,
+    ev.FactAdded: Ledger.fact_added,
+    ev.FactRetracted: Ledger.fact_retracted,
     ev.MessageSent: Ledger.message_sent,
     ev.MessagesDelivered: Ledger.message_delivered,
     ev.MessagesRead: Ledger.message_read,
     ev.ToolsUsed: Ledger.about_live,
+    ev.GuardSilent: Ledger.guard_silent,
     ev.TodosSet: Ledger.about_live,
     ev.EvidenceRecorded: Ledger.evidence,
+    ev.QuestionAsked: Ledger.question_asked,
+    ev.QuestionAnswered: Ledger.question_answered,
+    ev.QuestionEscalated: Ledger.question_escalated,
+    ev.QuestionWithdrawn: Ledger.question_over,
     ev.VerdictGiven: Ledger.verdict,
     ev.TrainTested: Ledger.train,
     ev.CandidateProbed: Ledger.probed,

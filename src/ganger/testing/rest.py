@@ -5,7 +5,7 @@ from __future__ import annotations
 from ganger.core.admission import means_refusal
 from ganger.core.facts import Item
 from ganger.core.lifecycle import is_turn_over
-from ganger.core.loop import StopReason
+from ganger.core.loop import StopReason, waits_for_person
 from ganger.core.model import EndKind
 from ganger.core.state import State
 from ganger.testing.invariants import fail
@@ -42,9 +42,13 @@ def check_rest(state: State, now_ms: int, stop: StopReason, world: SimulatedWorl
     for run in state.runs.values():
         landing = state.landing
         held = landing.question if landing is not None else state.search.red
-        waits = run.question or (held and run.accepted_seq)
+        waits = run.question or (held and run.accepted_seq) or (run.parked and waits_for_person(state, run.id))
         if not waits:
             fail("I-20", f"the night is over ({stop}), and {run.id} waits for nothing that a person sees")
+    answering = {state.items[run.item].spec.question for run in state.runs.values()}
+    for question in state.questions.values():
+        if question.agent and question.id not in answering:
+            fail("WP3", f"the night is over ({stop}), and {question.id} waits for an agent that is gone")
     for undo in state.undos.values():
         if not undo.question and (state.landing is None or not state.landing.question):
             fail("I-20", f"the night is over ({stop}), and nobody sees what the undo of {undo.item} waits for")
@@ -74,7 +78,7 @@ def _check_closed(state: State, world: SimulatedWorld) -> None:
 
 def is_at_rest(state: State, item: Item, now_ms: int, config: Config) -> bool:
     """Whether the item has landed, was given up or withdrawn, or waits for something that a person can see."""
-    if item.landed or item.undone is not None or item.withdrawn or item.stopped or item.run:
+    if item.landed or item.undone is not None or item.withdrawn or item.stopped or item.question or item.run:
         return True
     if item.failures >= item.spec.attempts_max and item.last_end not in (None, EndKind.landed):
         return True
@@ -91,4 +95,4 @@ def is_at_rest(state: State, item: Item, now_ms: int, config: Config) -> bool:
     overlapping = set(state.leases.overlapping(item.spec.scope))
     holders = [run for run in state.runs.values() if alone or run.lease.alone or run.id in overlapping]
     landing_waits = state.landing is not None and bool(state.landing.question)
-    return any(run.question or landing_waits for run in holders)
+    return any(run.question or (run.parked and waits_for_person(state, run.id)) or landing_waits for run in holders)

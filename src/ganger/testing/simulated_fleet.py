@@ -14,11 +14,13 @@ from msgspec.structs import replace
 
 from ganger.core import commands as cmd
 from ganger.core.ids import ItemId, PlanId
-from ganger.core.model import Budget, Check, Hold, ItemSpec, Kind, Lane, LeaseMode, Rung
+from ganger.core.model import Budget, Check, Hold, ItemSpec, Kind, Lane, LeaseMode, Rung, Writes
 from ganger.core.policy import Policy
-from ganger.testing.simulated_workers import BEHAVIOURS
+from ganger.testing.simulated_workers import BEHAVIOURS, UNSPOKEN
 
 HOUR_MS = 3_600_000
+TALKER = "other"
+"""The agent whose workers are to speak: one that ends without a word has said nothing."""
 PLAN = PlanId("plan")
 SCOPES = (
     *(("a/**",), ("b/**",), ("c/**",), ("d/**",), ("a/sub/**",), ("shared/*.txt",), ("{b,c}/p.txt",)),
@@ -72,7 +74,7 @@ def chance(text: str) -> Random:
 def swarm(seed: int) -> Config:
     """Draw a configuration."""
     drawn = _with_closing(_draw(chance(f"config {seed}")), chance(f"ci {seed}"))
-    return replace(drawn, regrets=_regrets(seed))
+    return _with_children(_with_unspoken(replace(drawn, regrets=_regrets(seed)), chance(f"unspoken {seed}")), seed)
 
 
 def short(seed: int) -> Config:
@@ -81,9 +83,9 @@ def short(seed: int) -> Config:
     The operator is more restless, so that more happens in a minute.
     """
     rng = chance(f"short config {seed}")
-    long = _with_closing(_draw(rng), chance(f"ci {seed}"))
+    long = _with_unspoken(_with_closing(_draw(rng), chance(f"ci {seed}")), chance(f"unspoken {seed}"))
     return replace(
-        long,
+        _with_children(long, seed),
         items=min(long.items, rng.choice((1, 2, 2, 4))),
         action_every_ms=rng.choice((60_000, 120_000)),
         faults_ms=rng.randrange(200_000, 900_000),
@@ -94,8 +96,12 @@ def short(seed: int) -> Config:
 def _with_closing(config: Config, rng: Random) -> Config:
     """Have some fleets wait for CI, ask about strays, or begin on accepted work; by a source of chance of its own."""
     config = replace(config, stacked=rng.random() < 0.2)
+    silent = "stop" if config.policy.same_calls_max == 3 else "flag"
+    config = replace(config, policy=replace(config.policy, silent_guard=silent))
     if rng.random() < 0.3:
         config = replace(config, policy=replace(config.policy, off_plan="inbox"))
+    if rng.random() < 0.3:
+        config = replace(config, policy=replace(config.policy, combine="prepared"))
     if rng.random() > 0.25:
         return config
     policy = replace(
@@ -106,6 +112,34 @@ def _with_closing(config: Config, rng: Random) -> Config:
         ci_patience_ms=rng.choice((60_000, HOUR_MS)),
     )
     return replace(config, policy=policy)
+
+
+def _with_unspoken(config: Config, rng: Random) -> Config:
+    """Have some fleets' workers say nothing, or that they are not sure; by a source of chance of its own."""
+    if rng.random() < 0.2:
+        window_ms = rng.choice((20_000, 600_000, HOUR_MS))
+        policy = replace(config.policy, consult_agent=rng.choice(("default", "other")), consult_window_ms=window_ms)
+        config = replace(config, policy=policy, habits=(*config.habits, "consults"))
+    if rng.random() < 0.05:
+        return replace(config, habits=(*UNSPOKEN, "honest"), policy=replace(config.policy, turns_max=3))
+    return replace(config, habits=(*config.habits, *(name for name in UNSPOKEN if rng.random() < 0.12)))
+
+
+def _with_children(config: Config, seed: int) -> Config:
+    """Have some fleets' workers hand on parts of their work; by a source of chance of its own."""
+    rng = chance(f"children {seed}")
+    if rng.random() > 0.3:
+        return config
+    capped = config.policy.kind("patcher").workers_max
+    deep, many = rng.choice((1, 1, 2)), rng.choice((1, 3, 4))
+    kinds = (
+        Kind("patcher", capped, spawn=("scout", "patcher"), spawn_depth=deep, spawn_max=many),
+        Kind("scout", writes=Writes.none, spawn=rng.choice(((), ("scout",))), spawn_max=2),
+    )
+    policy = replace(config.policy, kinds=kinds, children_max=rng.choice((2, 8)), agents=("default", "other"))
+    policy = replace(policy, depth_max=rng.choice((1, 3, 3)))
+    others = rng.choice((config.habits, ("honest", "half")))
+    return replace(config, policy=policy, habits=(*others, *["spawns"] * len(others)))
 
 
 def _regrets(seed: int) -> bool:

@@ -109,10 +109,15 @@ def act(desk: Desk, action: str, rng: Random) -> None:
 
 
 def tell(desk: Desk, state: State, rng: Random) -> None:
-    """Say something to a run, sometimes to one that has ended."""
+    """Say something to a run, sometimes to one that has ended, and to all; add to the facts, or strike one out."""
     runs = [*sorted(state.runs), RunId("gone.1")]
     when = rng.choice((When.steer, When.steer, When.after_turn, When.next_turn))
     desk.person(cmd.TellRun(rng.choice(runs), f"said at {state.seq}", when, "olga"))
+    desk.person(cmd.Broadcast(tuple(runs), rng.choice(("the server is down", "it is up again")), "olga"))
+    if state.known and rng.random() < 0.5:
+        desk.person(cmd.RetractFact(rng.choice(sorted(state.known)), "olga", "it was so"))
+    else:
+        desk.person(cmd.AddFact(f"known at {state.seq}", "olga", rng.choice(((), ("a/**",)))))
 
 
 def regret(desk: Desk, rng: Random) -> None:

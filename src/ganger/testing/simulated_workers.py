@@ -76,6 +76,8 @@ class Worker:
         self.spent = Usage()
         """What its output says that this turn has spent."""
         self.same_calls = 0
+        self.unasked = 0
+        """Tools that it used behind the back of its hooks."""
         self.limit: tuple[int, str] | None = None
         """How long from now its provider refuses (ms; 0: it does not say), and what it says."""
 
@@ -98,13 +100,18 @@ class Worker:
         """Say that it is done."""
         return self.world.say(cmd.ReportDone(self.run, self.token, Outcome.completed, f"turn {self.turn}"), self.run)
 
-    def ask(self, text: str) -> Reply:
-        """Ask a person."""
-        return self.world.say(cmd.AskQuestion(self.run, self.token, text, ("yes", "no"), "yes"), self.run)
+    def ask(self, text: str, audience: str = "person") -> Reply:
+        """Ask a person, or an agent before."""
+        said = cmd.AskQuestion(self.run, self.token, text, ("yes", "no"), "yes", audience=audience)
+        return self.world.say(said, self.run)
 
     def note(self, text: str) -> Reply:
         """Say something to be shown."""
         return self.world.say(cmd.AddNote(self.run, self.token, text), self.run)
+
+    def know(self, text: str, *about: str) -> Reply:
+        """Note something as a fact."""
+        return self.world.say(cmd.AddNote(self.run, self.token, text, fact=True, about=about), self.run)
 
     def spend(self, tokens: int) -> None:
         """Use up tokens; its output says so."""
@@ -291,6 +298,26 @@ def silent_exit(me: Worker) -> Script:
     return 0
 
 
+def says_nothing(me: Worker) -> Script:
+    """It ends without a word; often it has changed nothing either, or not yet."""
+    me.spend(me.rng.choice((0, 0, CALL_TOKENS_MAX)))
+    yield me.rng.randrange(1_000, 60_000)
+    if me.turn > 2 and me.rng.random() < 0.5:
+        me.write()
+    return 0
+
+
+def unsure(me: Worker) -> Script:
+    """It says that it is done, has nothing to show for it, and often says that it was not clear what is wanted."""
+    yield me.rng.randrange(1_000, 60_000)
+    confidence = me.rng.choice(("clear", "unclear", "unclear"))
+    evidence = me.rng.choice(((), (), ("it is so already",)))
+    told = cmd.ReportDone(me.run, me.token, Outcome.no_evidence, "nothing to do", evidence, (), confidence)
+    me.world.say(told, me.run)
+    yield 100
+    return 0
+
+
 def gives_up(me: Worker) -> Script:
     yield me.rng.randrange(1_000, 60_000)
     me.write()
@@ -312,6 +339,7 @@ def uncommitted(me: Worker) -> Script:
 def floods(me: Worker) -> Script:
     for number in range(12):
         me.note(f"note {number} of {me.run}/{me.turn} " + "x" * me.rng.choice((1, 5_000)))
+        me.know(f"fact {number} of {me.run}/{me.turn}", *(() if number % 2 else ("**",)))
         yield 50
     return (yield from honest(me))
 
@@ -366,8 +394,9 @@ def refused(me: Worker) -> Script:
 
 
 def oversteps(me: Worker) -> Script:
-    """It asks for what is not its to ask for."""
+    """It asks for what is not its to ask for, and its hooks are off."""
     yield me.rng.randrange(1_000, 30_000)
+    me.unasked = 1 + me.steps % 2
     others = RunId(f"{me.run}1")
     for command in (
         *(cmd.GrantRun(item_of(me.run), me.workspace.head), cmd.AnswerQuestion(QuestionId("q1"), "yes", "olga")),
@@ -404,6 +433,40 @@ def plans(me: Worker) -> Script:
     return 1 if what == "crash" else 0
 
 
+def consults(me: Worker) -> Script:
+    """It asks an agent, or thinks so, sometimes two things at once."""
+    yield me.rng.randrange(1_000, 30_000)
+    if me.turn > 4 or (me.turn > 1 and me.rng.random() < 0.4):
+        return (yield from honest(me))
+    me.write()
+    me.ask(f"which way, {me.run}/{me.turn}?", "consult")
+    if me.rng.random() < 0.3:
+        me.ask(f"and how far, {me.run}/{me.turn}?", me.rng.choice(("consult", "person")))
+    yield me.rng.randrange(10, 20_000)
+    return 0
+
+
+def advises(me: Worker) -> Script:
+    """An agent that is asked in a person's place: it answers, passes it on, oversteps, or is of no use."""
+    yield me.rng.choice((1_000, 10_000, 60_000, 400_000))
+    what = me.rng.choice(("answer", "answer", "answer", "person", "other", "fail", "nothing", "crash", "hang", "ask"))
+    if what == "ask":
+        if not isinstance(me.ask("what do they mean?"), Refusal):
+            fail("WP3", f"{me.run} is to answer a question, and asks one")
+        what = "answer"
+    if me.rng.random() < 0.5:
+        answer = cmd.AnswerQuestion(QuestionId(f"q{me.rng.randrange(1, 9)}"), "yes", "agent:other")
+        if not isinstance(me.world.say(answer, me.run), Refusal):
+            fail("I-19", f"the worker of {me.run} was given AnswerQuestion")
+    said = {"answer": "yes\nbecause it is so", "person": "person", "other": "perhaps"}
+    if what in said:
+        me.world.say(cmd.ReportDone(me.run, me.token, Outcome.findings, said[what]), me.run)
+    if what == "fail":
+        me.world.say(cmd.ReportFail(me.run, me.token, "I cannot tell"), me.run)
+    yield 1 << 40 if what == "hang" else 100
+    return 1 if what == "crash" else 0
+
+
 BEHAVIOURS: dict[str, Callable[[Worker], Script]] = {
     found.__name__: found
     for found in (
@@ -425,3 +488,62 @@ BEHAVIOURS: dict[str, Callable[[Worker], Script]] = {
         *(uncommitted, floods, too_slow, hangs_once, spins, spends, limited, refused, oversteps, files_more),
     )
 }
+
+
+def spawns(me: Worker) -> Script:
+    """It hands on parts of its work, and waits, works on, gives up, or just ends."""
+    yield me.rng.randrange(100, 30_000)
+    for number in range(me.rng.randrange(5) if me.turn < 3 else 0):
+        kind = me.rng.choice(("scout", "scout", "patcher", "fixer"))
+        scope = (me.rng.choice(me.paths),) if kind != "scout" and me.paths else ()
+        asked = (kind, f"part {number % 3} of {me.run}", "Do it.", scope, me.rng.choice(("", "", "other")))
+        me.world.say(cmd.SpawnChild(me.run, me.token, *asked), me.run)
+        me.spend(me.rng.choice((0, 0, 500)))
+        yield me.rng.randrange(10, 20_000)
+    if me.paths and me.rng.random() < 0.5:
+        me.write()
+        me.commit()
+    for _ in range(me.rng.randrange(3)):
+        yield me.rng.randrange(1_000, 60_000)
+        me.call(same=False)
+    how = me.rng.choice(("wait", "wait", "wait", "done", "exit", "fail", "crash"))
+    if how == "wait":
+        me.world.say(cmd.ParkRun(me.run, me.token), me.run)
+    elif how == "done":
+        me.done()
+    elif how == "fail":
+        me.world.say(cmd.ReportFail(me.run, me.token, "too hard, with children"), me.run)
+    yield me.rng.choice((10, 100, 20_000))
+    return 1 if how == "crash" else 0
+
+
+def looks(me: Worker) -> Script:
+    """A child that changes nothing: it looks, and says what it found, at first too much of it."""
+    me.spend(me.rng.choice((0, 100, CALL_TOKENS_MAX)))
+    yield me.rng.randrange(1_000, 90_000)
+    how = me.rng.choice(("say", "say", "much", "ask", "nothing", "crash", "fail", "hang"))
+    if how == "ask" and me.turn == 1:
+        me.ask(f"which one, {me.run}?")
+        yield 100
+        return 0
+    if how == "fail":
+        me.world.say(cmd.ReportFail(me.run, me.token, "cannot see it"), me.run)
+    if how == "hang":
+        yield 1 << 40
+    if how in ("say", "much"):
+        found = tuple(f"docs/{n}.txt:1" for n in range(3))
+        if how == "much" and not isinstance(_found(me, "x" * 5_000, found), Refusal):
+            fail("DW7", f"{me.run} was heard with a report that is too long")
+        _found(me, "found it", found)
+    yield 100
+    return 1 if how == "crash" else 0
+
+
+def _found(me: Worker, summary: str, evidence: tuple[str, ...]) -> Reply:
+    return me.world.say(cmd.ReportDone(me.run, me.token, Outcome.findings, summary, evidence), me.run)
+
+
+FAMILY: dict[str, Callable[[Worker], Script]] = {found.__name__: found for found in (spawns, looks)}
+"""Drawn by a source of chance of their own as well."""
+UNSPOKEN: dict[str, Callable[[Worker], Script]] = {found.__name__: found for found in (says_nothing, unsure, consults)}
+"""Drawn by a source of chance of their own, so that no other draw depends on them."""

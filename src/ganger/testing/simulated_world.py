@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from ganger.core import commands as cmd
 from ganger.core import events as ev
-from ganger.core.effects import Clocks, Exit, Limit, Observed
+from ganger.core.effects import Clocks, Exit, Limit, Observed, Silence
 from ganger.core.facts import Run, Undo
 from ganger.core.foundation import Head
 from ganger.core.ids import Commit, ItemId, RunId, Token
@@ -24,13 +24,13 @@ from ganger.core.model import Check, CheckState, CiState, Evidence, ItemSpec, Qu
 from ganger.core.policy import Policy
 from ganger.core.state import State
 from ganger.core.train import Trial
-from ganger.errors import WorldFailed
+from ganger.errors import LaunchRefused, WorldFailed
 from ganger.service.fleet import Accepted, Reply
 from ganger.supervisor.effects import CiSeen, Founded, LandSeen, Probed, Tested, Undid
 from ganger.testing.invariants import Ledger, fail
-from ganger.testing.simulated_fleet import chance
-from ganger.testing.simulated_git import SimulatedGit
-from ganger.testing.simulated_workers import BEHAVIOURS, OVERLOADED, Worker, Workspace, plans
+from ganger.testing.simulated_fleet import TALKER, chance
+from ganger.testing.simulated_git import SimulatedGit, differing
+from ganger.testing.simulated_workers import BEHAVIOURS, FAMILY, OVERLOADED, UNSPOKEN, Worker, Workspace, advises, plans
 
 DROPPED = "(the commit it started from is on the target no longer)"
 """In place of a conflicting path: merging it would bring back what the operator took away."""
@@ -49,6 +49,10 @@ class Sight(Struct, frozen=True):
     """The same with its branch's tip and what it wrote."""
     moved_ms: int
     made_ms: int
+
+
+SEALED = "start: workspace made"
+"""The point of a start at which what a worker is sent lies ready."""
 
 
 class Stage(Protocol):
@@ -114,7 +118,7 @@ class Process:
 
     def __init__(self, pid: int, run: RunId, token: Token, turn: int, worker: Worker, kind: str) -> None:
         self.pid, self.run, self.token, self.turn, self.worker, self.kind = pid, run, token, turn, worker, kind
-        self.script = BEHAVIOURS.get(kind, plans)(worker)
+        self.script = (BEHAVIOURS | UNSPOKEN | FAMILY | {"advises": advises}).get(kind, plans)(worker)
         self.limit_until_ms = 0
         """When its provider opens again, by the machine's clock; 0 while it has not refused."""
         self.born_ms = 0
@@ -171,7 +175,8 @@ class SimulatedWorld:
                 continue
             process = self.processes[run.worker.pid]
             if not process.alive:
-                exits[run.id] = Exit(run.turn, process.code, process.signal, process.lost)
+                must_speak = run.agent == TALKER
+                exits[run.id] = Exit(run.turn, process.code, process.signal, process.lost, must_speak=must_speak)
                 continue
             alive.add(run.id)
             self._look_at(process, now_ms)
@@ -193,6 +198,11 @@ class SimulatedWorld:
                 run.id: Limit(process.limit_until_ms, process.worker.limit[1], process.worker.limit[1] == OVERLOADED)
                 for run, process in self._last_turns(state)
                 if process.worker.limit is not None
+            },
+            silent={
+                run.id: Silence(run.turn, process.worker.unasked, 0)
+                for run, process in self._last_turns(state)
+                if process.worker.unasked
             },
             repo="repo",
             workspaces=frozenset(self.workspaces),
@@ -254,7 +264,7 @@ class SimulatedWorld:
         if run.id not in self.workspaces or self.bases[run.id] != run.base:
             self.workspaces[run.id] = Workspace(run.base, self.git.files(run.base))
             self.bases[run.id] = run.base
-        self.stage.point("start: workspace made")
+        self.stage.point(SEALED)
         found = self._spawn(run, turn)
         self.stage.interlude(3_000)
         self.stage.point("start: after")
@@ -413,6 +423,7 @@ class SimulatedWorld:
             conflicts=tuple(conflicts),
             commits=tuple(commits),
             waits=tuple(waits),
+            no_lines=tuple((run, paths) for run, paths in conflicts if DROPPED not in paths),
         )
 
     def _merged(self, tip: Commit, old: Commit, run: Run, spec: ItemSpec) -> Commit | tuple[str, ...]:
@@ -452,7 +463,9 @@ class SimulatedWorld:
         results = self.git.run_checks(made, (*must, *own), self.stage.rng.random() < self.flaky)
         self.stage.point("undo: after")
         passed = all(result.state is CheckState.passed for result in results)
-        return Undid(old, made, self.git.tree(made), passed, results, "" if passed else "checks failed")
+        changed = differing(self.git.files(old), self.git.files(made))
+        reason = "" if passed else "checks failed"
+        return Undid(old, made, self.git.tree(made), passed, results, reason, changed=changed)
 
     def land(self, old: Commit, new: Commit, tree: Commit) -> LandSeen:
         """Move the target by compare-and-swap, or find it moved already, as `git.landing.land` does."""
@@ -663,5 +676,7 @@ class Reach:
 
 
 def refuse_by_chance(name: str) -> WorldFailed:
-    """The failure that a point raises when its effect is to fail."""
+    """The failure that a point raises when its effect is to fail; a launch is then refused for good."""
+    if name == SEALED:
+        return LaunchRefused("the manifest is missing")
     return WorldFailed(f"{name}: the disk was slow today")

@@ -29,7 +29,7 @@ from ganger.core.effects import Effect, StartWorker, Submit
 from ganger.core.facts import Run
 from ganger.core.ids import ItemId, RunId
 from ganger.core.loop import Intent, StopReason
-from ganger.core.model import PLANNER, Refusal
+from ganger.core.model import CONSULTANT, PLANNER, Refusal
 from ganger.core.state import State
 from ganger.errors import JournalFailed
 from ganger.journal import codec
@@ -450,8 +450,10 @@ class Simulation:
         """Which behaviour the worker of a turn has: later attempts are more often honest."""
         rng = chance(f"{self.seed} {run.id} {turn}")
         honest = (run.attempt > 1 or turn > 1) and rng.random() < 0.5
-        if run.kind == PLANNER:
-            return "plans", rng
+        if run.kind in (PLANNER, CONSULTANT):
+            return ("plans" if run.kind == PLANNER else "advises"), rng
+        if not run.lease.scope:
+            return ("looks" if rng.random() < 0.7 else "spawns"), rng
         return ("honest" if honest else rng.choice(self.config.habits)), rng
 
     def _answers(self) -> None:

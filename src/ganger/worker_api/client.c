@@ -4,19 +4,23 @@
 
    Who asks is in the environment (GANGER_DOOR, GANGER_RUN, GANGER_TOKEN, GANGER_SECRET). When no gate answers, the
    program SLOW is started in its place, with EVENT, --agent and AGENT behind its arguments and the payload on its
-   standard input. When that cannot be, a tool whose name is one of READS (a list with commas) may be used, and every
-   other one is denied: exit status 2 with the reason on standard error, which all agents understand. */
+   standard input. When that cannot be, or does not end well, a tool whose name is one of READS (a list with commas)
+   may be used, and every other one is denied: exit status 2 with the reason on standard error, which all agents
+   understand. Any other failure is leave to them. */
 
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum { PAYLOAD_MAX = 2 << 20, ANSWER_MAX = 1 << 20, TIMEOUT_S = 3, STOP_TIMEOUT_S = 12 };
@@ -83,17 +87,24 @@ static int asked_gate(const char *event, const char *agent) {
     return write_all(1, text, told);
 }
 
-/* Have the slow path answer in our place; returns only when it cannot be started. */
-static void ask_slowly(char **slow, const char *event, const char *agent) {
+/* Have the slow path answer in our place; 0 when it did not end well. */
+static int asked_slowly(char **slow, const char *event, const char *agent) {
     char *argv[64];
     int count = 0, file = memfd_create("payload", 0);
-    if (!slow[0] || file < 0 || !write_all(file, payload, length) || lseek(file, 0, SEEK_SET) || dup2(file, 0)) return;
+    if (!slow[0] || file < 0 || !write_all(file, payload, length) || lseek(file, 0, SEEK_SET) || dup2(file, 0)) return 0;
     for (; slow[count] && count < 60; count++) argv[count] = slow[count];
     argv[count++] = (char *)event;
     argv[count++] = "--agent";
     argv[count++] = (char *)agent;
     argv[count] = NULL;
-    execv(argv[0], argv);
+    pid_t child = fork();
+    if (child == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        execv(argv[0], argv);
+        _exit(127);
+    }
+    int status = -1;
+    return child > 0 && waitpid(child, &status, 0) == child && status == 0;
 }
 
 /* Whether the tool that the payload names at its top level is one of a list. */
@@ -123,7 +134,7 @@ int main(int argc, char **argv) {
     if (argc < 4) return fputs("ganger-hook EVENT AGENT READS [SLOW ...]\n", stderr), 2;
     if (!read_all(0, payload, sizeof payload, &length)) length = 0;
     if (asked_gate(argv[1], argv[2])) return 0;
-    ask_slowly(argv + 4, argv[1], argv[2]);
+    if (asked_slowly(argv + 4, argv[1], argv[2])) return 0;
     if (strcmp(argv[1], "pre-tool") || is_read(argv[3])) return 0;
     fputs("ganger cannot say whether this may be done (its gate does not answer); reading goes on\n", stderr);
     return 2;

@@ -24,7 +24,8 @@ def main() -> int:
     if answer is not None:
         _write_all(1, answer)
         return 0
-    _ask_slowly(slow, event, agent, payload)
+    if _asked_slowly(slow, event, agent, payload):
+        return 0
     if event != "pre-tool" or _tool(payload) in reads.split(","):
         return 0
     sys.stderr.write("ganger cannot say whether this may be done (its gate does not answer); reading goes on\n")
@@ -51,18 +52,19 @@ def _ask_gate(event: str, agent: str, payload: bytes) -> bytes | None:
     return text if end and len(text) == int(size) else None
 
 
-def _ask_slowly(slow: list[str], event: str, agent: str, payload: bytes) -> None:
-    """Have the slow path answer in our place; returns only when it cannot be started."""
+def _asked_slowly(slow: list[str], event: str, agent: str, payload: bytes) -> bool:
+    """Have the slow path answer in our place; tells whether it ended well."""
     if not slow:
-        return
+        return False
     file = os.memfd_create("payload", 0)
     _write_all(file, payload)
     os.lseek(file, 0, os.SEEK_SET)
     os.dup2(file, 0)
     try:
-        os.execv(slow[0], [*slow, event, "--agent", agent])  # noqa: S606 - that is its purpose
+        child = os.posix_spawn(slow[0], [*slow, event, "--agent", agent], os.environ)
     except OSError:
-        return
+        return False
+    return os.waitpid(child, 0)[1] == 0
 
 
 def _tool(payload: bytes) -> str:

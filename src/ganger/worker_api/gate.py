@@ -18,6 +18,7 @@ from ganger.drivers.hooks import Act, Allow, Answer, Asked, Deny, Dialect, HookE
 from ganger.worker_api import judge
 from ganger.worker_api.guards import Guard, Memory
 from ganger.worker_api.views import (
+    Asking,
     AskLacks,
     AskNews,
     Down,
@@ -40,6 +41,8 @@ NONCES_MAX = 4_096
 FORGED = "this call does not come from a run that is live: end the turn"
 STALE = "the run is not live with this token any more: end the turn"
 AGAIN = "this very call was answered before"
+UNREAD = "(not understood)"
+"""Stands for the tool in a question that could not be read."""
 
 
 class Waiting(Struct, frozen=True):
@@ -111,17 +114,21 @@ class Gate:
     def question(self, header: Header, payload: bytes, now_ms: int) -> bytes | Waiting:
         """Answer a client, whatever it sends."""
         dialect = dialect_of(header.agent)
-        known = self._runs.get(RunId(header.run))
-        if known is None or not hmac.compare_digest(known.view.secret, header.secret):
+        known = self._who(header)
+        if known is None:
             return dialect.answer(header.event, _refused(header.event, FORGED))
         try:
             asked = dialect.read(header.event, payload)
         except NotAPayload as error:
-            return dialect.answer(header.event, judge.unreadable(header.event, error))
+            return self.unread(header, error)
         is_read = asked.act is Act.read
         if known.view.token != header.token or not known.is_new(header.nonce):
             why = AGAIN if known.view.token == header.token else STALE
-            return dialect.answer(header.event, Allow() if is_read else _refused(header.event, why))
+            answer = Allow() if is_read else _refused(header.event, why)
+            if isinstance(answer, Deny):
+                self.out.append(_used(known.view, asked, answer.reason))
+            return dialect.answer(header.event, answer)
+        self._count(known, header.event)
         if known.handed:
             self.out.append(Heard(known.view.run, known.view.token, known.handed))
             known.handed = ()
@@ -130,6 +137,25 @@ class Gate:
         except Exception as error:
             found = judge.broken(header.event, is_read, f"a fault of ganger: {type(error).__name__}")
         return found if isinstance(found, Waiting) else dialect.answer(header.event, found)
+
+    def unread(self, header: Header, error: NotAPayload) -> bytes:
+        """Answer a client whose payload is none, or too long to be looked at."""
+        answer, known = judge.unreadable(header.event, error), self._who(header)
+        if known is not None:
+            if known.view.token == header.token and known.is_new(header.nonce):
+                self._count(known, header.event)
+            if isinstance(answer, Deny):
+                self.out.append(Used(known.view.run, known.view.token, UNREAD, denied=_text(answer.reason)))
+        return dialect_of(header.agent).answer(header.event, answer)
+
+    def _who(self, header: Header) -> _Known | None:
+        """The run that a client speaks for; None when it does not know that one's secret."""
+        known = self._runs.get(RunId(header.run))
+        return known if known is not None and hmac.compare_digest(known.view.secret, header.secret) else None
+
+    def _count(self, known: _Known, event: HookEvent) -> None:
+        if event is HookEvent.pre_tool:
+            self.out.append(Asking(known.view.run, known.view.token, known.view.turn))
 
     def _decide(self, known: _Known, dialect: Dialect, asked: Asked, now_ms: int) -> Answer | Waiting:
         view = known.view

@@ -15,9 +15,9 @@ import struct
 import sys
 import time
 
-from ganger.drivers.hooks import PAYLOAD_BYTES_MAX, HookEvent, NotAPayload
-from ganger.worker_api import judge
-from ganger.worker_api.gate import Gate, Waiting, dialect_of, wall_ms
+from ganger.drivers.hooks import PAYLOAD_BYTES_MAX, NotAPayload
+from ganger.worker_api import hook_http
+from ganger.worker_api.gate import Gate, Waiting, wall_ms
 from ganger.worker_api.guards import installed
 from ganger.worker_api.views import (
     HEADER_BYTES_MAX,
@@ -30,7 +30,8 @@ from ganger.worker_api.views import (
     read_header,
 )
 
-CONTROL, HOOKS = "control", "hooks"
+CONTROL, HOOKS, PORT = "control", "hooks", "port"
+"""In the gate's folder. `PORT` holds that of loopback, 0 for any; empty, or not there: nobody is answered over HTTP."""
 COME_S = 20.0
 """How long the supervisor is waited for."""
 CLIENT_S = 15.0
@@ -40,6 +41,8 @@ CLIENTS_MAX = 512
 CLIENTS_OF_RUN_MAX = 64
 """Of one run at a time; the slow path answers the others."""
 CHUNK = 1 << 18
+TOO_MANY = "too many others are asked about at the same time; do one thing after the other"
+TOO_LONG = f"it is longer than {PAYLOAD_BYTES_MAX >> 20} MiB; do it in smaller pieces"
 
 
 def main() -> None:
@@ -55,8 +58,10 @@ def main() -> None:
 class _Client:
     """One question on its way in, or its answer on its way out."""
 
-    def __init__(self, connection: socket.socket) -> None:
-        self.connection = connection
+    def __init__(self, connection: socket.socket, over_http: bool) -> None:
+        self.connection, self.over_http = connection, over_http
+        self.passed_over = 0
+        """Bytes of a payload that nobody will read."""
         self.until = time.monotonic() + CLIENT_S
         self.header: Header | None = None
         self.data = bytearray()
@@ -71,6 +76,7 @@ class Server:
         self._gate = gate
         self._selector = selectors.DefaultSelector()
         self._hooks, self._control = _listening(HOOKS, 512), _listening(CONTROL, 1)
+        self._web = _on_loopback()
         self._supervisor: socket.socket | None = None
         self._down, self._up = bytearray(), bytearray()
         self._clients: dict[int, _Client] = {}
@@ -85,13 +91,17 @@ class Server:
         self._selector.register(self._supervisor, selectors.EVENT_READ, "supervisor")
         self._hooks.setblocking(False)
         self._selector.register(self._hooks, selectors.EVENT_READ, "hooks")
+        if self._web is not None:
+            self._selector.register(self._web, selectors.EVENT_READ, "web")
         while True:
             for key, mask in self._selector.select(timeout=1.0 if self._clients else None):
                 if key.data == "supervisor":
                     if not self._with_supervisor(mask):
                         return
                 elif key.data == "hooks":
-                    self._accept()
+                    self._accept(self._hooks)
+                elif key.data == "web" and self._web is not None:
+                    self._accept(self._web, over_http=True)
                 else:
                     self._with_client(key.data)
             self._sweep()
@@ -142,19 +152,21 @@ class Server:
         wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._up else 0)
         self._selector.modify(self._supervisor, wanted, "supervisor")
 
-    def _accept(self) -> None:
+    def _accept(self, listening: socket.socket, *, over_http: bool = False) -> None:
         while True:
             try:
-                connection, _ = self._hooks.accept()
+                connection, _ = listening.accept()
             except OSError:
                 return
             if len(self._clients) >= CLIENTS_MAX:
                 self._drop_silent()
-            if len(self._clients) >= CLIENTS_MAX or _peer(connection)[1] != os.getuid():
+            # Who comes over HTTP is known by the secret of the run alone.
+            is_ours = over_http or _peer(connection)[1] == os.getuid()
+            if len(self._clients) >= CLIENTS_MAX or not is_ours:
                 connection.close()
                 continue
             connection.setblocking(False)
-            client = _Client(connection)
+            client = _Client(connection, over_http)
             self._clients[connection.fileno()] = client
             self._selector.register(connection, selectors.EVENT_READ, client)
             self._with_client(client)
@@ -183,16 +195,24 @@ class Server:
         if not data or client.waiting is not None:
             return False
         client.data += data
+        if client.header is None and not (_read_head if client.over_http else _read_line)(client):
+            return False
         if client.header is None:
-            end = client.data.find(b"\n", 0, HEADER_BYTES_MAX)
-            if end < 0:
-                return len(client.data) < HEADER_BYTES_MAX
-            client.header = read_header(bytes(client.data[: end + 1]))
-            if client.header is None or self._clients_of(client.header.run) > CLIENTS_OF_RUN_MAX:
-                return False
-            del client.data[: end + 1]
+            return True
+        beside = self._clients_of(client.header.run)
+        if beside > (2 * CLIENTS_OF_RUN_MAX if client.over_http else CLIENTS_OF_RUN_MAX):
+            return False
+        if client.over_http and PAYLOAD_BYTES_MAX < client.header.length <= hook_http.BODY_BYTES_MAX:
+            # An answer before the end of what is sent would be lost, and no answer is no refusal.
+            client.passed_over += len(client.data)
+            client.data.clear()
+            if client.passed_over < client.header.length:
+                return True
         if client.header.length > PAYLOAD_BYTES_MAX:
-            self._reply(client, _too_long(client.header))
+            self._reply(client, self._gate.unread(client.header, NotAPayload(TOO_LONG)))
+        elif len(client.data) >= client.header.length and beside > CLIENTS_OF_RUN_MAX:
+            # Nobody else would answer it: no answer is leave.
+            self._reply(client, self._gate.unread(client.header, NotAPayload(TOO_MANY)))
         elif len(client.data) >= client.header.length:
             found = self._gate.question(client.header, bytes(client.data[: client.header.length]), wall_ms())
             if isinstance(found, Waiting):
@@ -217,7 +237,7 @@ class Server:
             self._reply(client, self._gate.hand(client.waiting, news))
 
     def _reply(self, client: _Client, text: bytes) -> None:
-        client.answer = frame_answer(text)
+        client.answer = hook_http.response(text) if client.over_http else frame_answer(text)
         with contextlib.suppress(OSError):
             self._send(client)
             return
@@ -250,9 +270,51 @@ class Server:
                 self._drop(client)
 
 
-def _too_long(header: Header) -> bytes:
-    error = NotAPayload(f"it is longer than {PAYLOAD_BYTES_MAX >> 20} MiB; do it in smaller pieces")
-    return dialect_of(header.agent).answer(HookEvent(header.event), judge.unreadable(header.event, error))
+def _read_line(client: _Client) -> bool:
+    """Read the first line of a client, once it is there; False when it is none."""
+    end = client.data.find(b"\n", 0, HEADER_BYTES_MAX)
+    if end < 0:
+        return len(client.data) < HEADER_BYTES_MAX
+    client.header = read_header(bytes(client.data[: end + 1]))
+    del client.data[: end + 1]
+    return client.header is not None
+
+
+def _read_head(client: _Client) -> bool:
+    """Read the head of a request, once it is there; False when it is no hook's."""
+    try:
+        found = hook_http.read_head(bytes(client.data[: hook_http.HEAD_BYTES_MAX]))
+    except hook_http.NotAHook:
+        with contextlib.suppress(OSError):
+            client.connection.send(hook_http.NOT_FOUND)
+        return False
+    if found is not None:
+        client.header, length = found
+        del client.data[:length]
+    return True
+
+
+def _on_loopback() -> socket.socket | None:
+    """What agents can be answered at over HTTP, where the supervisor wants that: at the port of the gate before.
+
+    Agents that were told that port go on asking there. Another one is taken when somebody else has it by now.
+    """
+    try:
+        with open(PORT, "rb") as file:  # noqa: PTH123 - relative, like the sockets
+            wanted = int(file.read(8) or b"-1")
+    except (FileNotFoundError, ValueError):
+        return None
+    if wanted < 0:
+        return None
+    try:
+        listening = socket.create_server(("127.0.0.1", wanted), backlog=512)
+    except OSError:
+        listening = socket.create_server(("127.0.0.1", 0), backlog=512)
+    listening.setblocking(False)
+    with open(f".{PORT}", "wb") as file:  # noqa: PTH123
+        file.write(b"%d" % listening.getsockname()[1])
+    os.replace(f".{PORT}", PORT)  # noqa: PTH105
+    return listening
 
 
 def _listening(name: str, backlog: int) -> socket.socket:

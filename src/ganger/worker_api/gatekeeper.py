@@ -32,11 +32,12 @@ from ganger.service import place
 from ganger.service.places import Places
 from ganger.service.worker_door import prepare
 from ganger.service.worker_talk import short_path
-from ganger.worker_api.gate_server import CONTROL, HOOKS
+from ganger.worker_api.gate_server import CONTROL, HOOKS, PORT
 from ganger.worker_api.views import (
     RULES,
     SOCKET,
     VIEW,
+    Asking,
     AskLacks,
     AskNews,
     Down,
@@ -72,6 +73,9 @@ _COMPILED = _PACKAGE / "ganger-hook"
 _ROOT = _PACKAGE.parents[1]
 _RUN_GATE = "import sys; sys.path.insert(0, sys.argv[1]); from ganger.worker_api import gate_server as g; g.main()"
 
+_RUN_SLOW = "import sys; sys.path.insert(0, sys.argv.pop(1)); from ganger.__main__ import main; sys.exit(main())"
+"""Deaf to PYTHONPATH and the like."""
+
 
 def is_compiled() -> bool:
     """Whether there is a compiled client."""
@@ -83,6 +87,11 @@ def hooks() -> Hooks:
     plain = (sys.executable, "-I", "-S", str(_PACKAGE / "client.py"))
     client = (str(_COMPILED),) if is_compiled() else plain
     return Hooks(shlex.join(client), (sys.executable, "-P", "-m", "ganger", "hook"))
+
+
+def workers_hooks() -> Hooks:
+    """What the agents of workers are: they can say what stands in their hooks' environment."""
+    return Hooks(hooks().client, (sys.executable, "-I", "-c", _RUN_SLOW, str(_ROOT), "hook"))
 
 
 class Postman(Protocol):
@@ -107,14 +116,17 @@ class Gatekeeper:
         lacks: Callable[[RunId], tuple[str, ...]],
         told: Callable[[Used], None],
         post: Postman | None = None,
+        asked: Callable[[Asking], None] = lambda asking: None,
+        over_http: bool = False,
     ) -> None:
         """`lacks` says what a run lacks to end its turn, `told` hears of every use of a tool; both on other threads.
 
-        So does `post`, of what is said to runs; without one nothing is.
+        So does `asked`, of every question before one, and `post`, of what is said to runs; without one nothing is.
         """
         self._post = post
         self._places, self._folder = Places(state_dir), state_dir / FOLDER
         self._state_dir, self._rules, self._lacks, self._told = state_dir, rules, lacks, told
+        self._asked = asked
         self._lock = threading.Lock()
         self._wanted: Mapping[RunId, RunView] = {}
         self._sent: dict[RunId, RunView] = {}
@@ -128,8 +140,22 @@ class Gatekeeper:
         self._with_rules: set[RunId] = set()
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         place.replace_file(self._folder / RULES, encode(rules))
+        if over_http != (self._port() is not None):
+            place.replace_file(self._folder / PORT, b"0" if over_http else b"")
         self._thread = threading.Thread(target=self._keep, name="gatekeeper", daemon=True)
         self._thread.start()
+
+    @property
+    def url(self) -> str:
+        """Where the gate answers over HTTP; empty where it does not, or did not begin yet."""
+        return f"http://127.0.0.1:{port}" if (port := self._port()) else ""
+
+    def _port(self) -> int | None:
+        """The port of the gate's HTTP, 0 before the first gate; None where there is to be none."""
+        try:
+            return int((self._folder / PORT).read_bytes())
+        except (FileNotFoundError, ValueError):
+            return None
 
     def serve(self, views: Mapping[RunId, RunView]) -> None:
         """Have the gate answer for exactly these runs from now on."""
@@ -140,10 +166,10 @@ class Gatekeeper:
                     self._leave_view(view)
             self._push()
 
-    def settle(self) -> bool:
-        """Wait until the gate holds what was pushed; False when it does not in time."""
+    def settle(self, within_s: float = SETTLE_S) -> bool:
+        """Wait until the gate holds what was pushed, and what it told is heard; False when that takes longer."""
         done = threading.Event()
-        until = time.monotonic() + SETTLE_S
+        until = time.monotonic() + within_s
         while time.monotonic() < until:
             with self._lock:
                 self._numbers += 1
@@ -303,6 +329,8 @@ class Gatekeeper:
         message = decode_up(line)
         if isinstance(message, Used):
             self._told(message)
+        elif isinstance(message, Asking):
+            self._asked(message)
         elif isinstance(message, AskLacks):
             threading.Thread(target=self._say_lacks, args=(message,), name="gate-lacks", daemon=True).start()
         elif isinstance(message, AskNews):

@@ -16,6 +16,7 @@ import re
 import signal
 import socket
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -29,14 +30,17 @@ from mcp.server.transport_security import TransportSecuritySettings
 from starlette.requests import Request
 
 from ganger.core.ids import RunId, Token, is_run_id
+from ganger.service.hook_settings import MCP_CALLS_MAX
 from ganger.service.places import Places
 from ganger.service.worker_door import secret_of
-from ganger.service.worker_talk import speak
+from ganger.service.worker_talk import HeardMail, fetch_mail, new_key, speak
 from ganger.worker_api import tools
 from ganger.worker_api.tools import Me, MyWork
 
 ABOUT = "tools.json"
 BODY_BYTES_MAX = 1 << 20
+REQUESTS_MAX = 512
+"""At a time, of all; more are refused."""
 _BEARER = re.compile(r"[Bb]earer ([^~\s]{1,200})~(\d{1,18})~(\d{1,6})~([0-9a-f]{64})")
 HELP = "You work for ganger. Call my_work for your brief; commit your work; then call done, ask or fail once."
 
@@ -44,8 +48,14 @@ HELP = "You work for ganger. Call my_work for your brief; commit your work; then
 class ToolServer:
     """Answers calls of tools."""
 
-    def __init__(self, state_dir: Path) -> None:
+    def __init__(self, state_dir: Path, calls_max: int) -> None:
+        """`calls_max` is how many calls of tools of one run are answered."""
+        self._calls_max = calls_max
         self._places = Places(state_dir)
+        self._calls: Counter[tuple[RunId, Token]] = Counter()
+        """Of each run."""
+        self._handed: dict[tuple[RunId, Token], list[int]] = {}
+        """What workers were handed that have not called since."""
         self.app = Server(
             "ganger",
             version=version("ganger"),
@@ -64,10 +74,11 @@ class ToolServer:
         )
 
     async def _list(self, context: Any, params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
+        me = self._who(context.request)
         return types.ListToolsResult(
             tools=[
-                types.Tool(name=name, description=tool.__doc__, input_schema=tools.schema(tool))
-                for name, tool in tools.TOOLS.items()
+                types.Tool(name=name, description=tools.TOOLS[name].__doc__, input_schema=schema)
+                for name, schema in tools.offered(self._kinds(me)).items()
             ]
         )
 
@@ -77,8 +88,12 @@ class ToolServer:
         me = self._who(context.request)
         if me is None:
             return _result("This is for workers that ganger started: its run, token and secret are not shown.", False)
+        if self._is_beyond(me):
+            times = f"{self._calls_max:,} times"
+            return _result(f"You have called ganger's tools {times}, and no more is answered: end the turn.", False)
         try:
             call = tools.read(params.name, params.arguments or {})
+            await asyncio.to_thread(self._has_heard, me)
             if isinstance(call, MyWork):
                 return _result(*await asyncio.to_thread(self._brief, me))
             answer = await asyncio.to_thread(speak, self._places.door(me.run), tools.message(call, me))
@@ -89,9 +104,34 @@ class ToolServer:
         return _result(*tools.told(call, answer))
 
     def _brief(self, me: Me) -> tuple[str, bool]:
-        """The newest brief of a run."""
+        """The newest brief of a run, and what was said to it since."""
         briefs = sorted(self._places.run(me.run).glob("turn-*/brief.*.md"), key=lambda path: path.stat().st_mtime)
-        return (briefs[-1].read_text(encoding="utf-8"), True) if briefs else ("There is no brief yet.", False)
+        if not briefs:
+            return "There is no brief yet.", False
+        mail = fetch_mail(self._places.door(me.run), me.token, me.secret)
+        if mail.messages:
+            self._handed.setdefault((me.run, me.token), []).extend(mail.messages)
+        text = briefs[-1].read_text(encoding="utf-8")
+        return (f"{text}\n{mail.text}" if mail.text else text), True
+
+    def _has_heard(self, me: Me) -> None:
+        """A worker that calls again has read what it was handed before."""
+        messages = self._handed.pop((me.run, me.token), None)
+        if messages:
+            with contextlib.suppress(OSError):
+                speak(self._places.door(me.run), HeardMail(tuple(messages), me.token, me.secret, new_key()))
+
+    def _kinds(self, me: Me | None) -> list[str]:
+        """The kinds of children that a run may have; none for somebody who is not known."""
+        try:
+            return (self._places.door(me.run) / tools.GRANT).read_text().split() if me is not None else []
+        except OSError:
+            return []
+
+    def _is_beyond(self, me: Me) -> bool:
+        """Whether a run has called often enough; counts the call. Which turn it is in, it could say otherwise."""
+        self._calls[me.run, me.token] += 1
+        return self._calls[me.run, me.token] > self._calls_max
 
     def _who(self, request: Request | None) -> Me | None:
         """Who calls; None for somebody who does not know the secret of the run."""
@@ -112,16 +152,19 @@ def main(args: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="ganger.worker_api.tool_server")
     parser.add_argument("--state", type=Path, required=True)
     parser.add_argument("--socket", type=Path, required=True)
+    parser.add_argument("--calls-max", type=int, default=MCP_CALLS_MAX)
     given = parser.parse_args(args)
     os.umask(0o077)
     with contextlib.suppress(asyncio.CancelledError):
-        asyncio.run(_serve(given.state, given.socket))
+        asyncio.run(_serve(given.state, given.socket, given.calls_max))
     return 0
 
 
-async def _serve(state_dir: Path, path: Path) -> None:
-    app = ToolServer(state_dir).app
-    config = uvicorn.Config(app, log_config=None, access_log=False, server_header=False, ws="none")
+async def _serve(state_dir: Path, path: Path, calls_max: int) -> None:
+    app = ToolServer(state_dir, calls_max).app
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, server_header=False, ws="none", limit_concurrency=REQUESTS_MAX
+    )
     server = uvicorn.Server(config)
     parent = os.getppid()
     tcp = socket.create_server(("127.0.0.1", 0))

@@ -7,7 +7,7 @@ paths or another run, or have anything accepted.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
@@ -59,7 +59,7 @@ class Board(Call, frozen=True):
     """Replace your progress board, which a person can see."""
 
     said: ClassVar[str] = "The board is replaced."
-    todos: Annotated[tuple[TodoLine, ...], Meta(max_length=cmd.TODOS_MAX)]
+    todos: Annotated[tuple[TodoLine, ...], Meta(max_length=100, description=f"The first {cmd.TODOS_MAX} are kept.")]
 
     def command(self, me: Me) -> cmd.WorkerCommand:
         """What is asked of the fleet."""
@@ -70,7 +70,7 @@ class TodoLine(Struct, frozen=True, forbid_unknown_fields=True):
     """One line of the board."""
 
     text: Line
-    state: Literal["pending", "in_progress", "completed"] = "pending"
+    state: Annotated[str, Meta(max_length=40, description="pending, in_progress or completed.")] = "pending"
 
 
 class Ask(Call, frozen=True):
@@ -82,10 +82,15 @@ class Ask(Call, frozen=True):
     options: Annotated[tuple[Line, ...], Meta(max_length=4, description="Possible answers.")] = ()
     recommend: Annotated[Line, Meta(description="The option you would choose.")] = ""
     risk: Annotated[Line, Meta(description="What can go wrong.")] = ""
+    audience: Annotated[
+        Literal["person", "consult"],
+        Meta(description="consult: an agent first, if there is one for that. What needs leave needs a person."),
+    ] = "person"
 
     def command(self, me: Me) -> cmd.WorkerCommand:
         """What is asked of the fleet."""
-        return cmd.AskQuestion(me.run, me.token, self.question, self.options, self.recommend, self.risk)
+        said = (self.question, self.options, self.recommend, self.risk, self.audience)
+        return cmd.AskQuestion(me.run, me.token, *said)
 
 
 class ReportedDone(Call, frozen=True):
@@ -127,14 +132,18 @@ class GaveUp(Call, frozen=True):
 
 
 class Noted(Call, frozen=True):
-    """Say something to be shown to a person. Nobody acts on it."""
+    """Say something to be shown to a person, or as a fact to those who work on these paths. Nobody acts on it."""
 
     said: ClassVar[str] = "Noted."
     text: Line
+    fact: Annotated[bool, Meta(description="Tell it to other workers, as your word that nobody has checked.")] = False
+    about: Annotated[
+        tuple[Line, ...], Meta(max_length=20, description="Of a fact: patterns of paths in your scope.")
+    ] = ()
 
     def command(self, me: Me) -> cmd.WorkerCommand:
         """What is asked of the fleet."""
-        return cmd.AddNote(me.run, me.token, self.text)
+        return cmd.AddNote(me.run, me.token, self.text, self.fact, self.about)
 
 
 class FollowUp(Call, frozen=True):
@@ -151,6 +160,39 @@ class FollowUp(Call, frozen=True):
         return cmd.FileFollowUp(me.run, me.token, self.title, self.brief, self.scope)
 
 
+class Spawn(Call, frozen=True):
+    """Hand a part of your work to a child, which works beside you on your budget; you are told what came of it."""
+
+    once: ClassVar[bool] = True
+    said: ClassVar[str] = "A child of yours does that already."
+    kind: Line
+    brief: Annotated[Text, Meta(description="All it is to know: it sees the repository, and nothing of your work.")]
+    scope: Annotated[
+        tuple[Line, ...], Meta(max_length=100, description="What it may change, inside your scope; or is about.")
+    ] = ()
+    title: Annotated[Line, Meta(description="What it is to do, on one line.")] = ""
+    agent: Annotated[Line, Meta(description="Another agent than yours.")] = ""
+    seeding: Annotated[
+        Literal["", "fresh", "inherit"], Meta(description="inherit: it begins with a copy of your conversation.")
+    ] = ""
+
+    def command(self, me: Me) -> cmd.WorkerCommand:
+        """What is asked of the fleet."""
+        title = self.title or cmd.title_of(self.brief)
+        return cmd.SpawnChild(me.run, me.token, self.kind, title, self.brief, self.scope, self.agent, self.seeding)
+
+
+class Wait(Call, frozen=True):
+    """End your turn until all your children have ended; what came of them is in your next brief."""
+
+    once: ClassVar[bool] = True
+    said: ClassVar[str] = f"Parked. {ENDED} The next one begins when your children have ended."
+
+    def command(self, me: Me) -> cmd.WorkerCommand:
+        """What is asked of the fleet."""
+        return cmd.ParkRun(me.run, me.token)
+
+
 TOOLS: Mapping[str, type[Call]] = {
     "my_work": MyWork,
     "may_write": MayWriteFile,
@@ -160,7 +202,21 @@ TOOLS: Mapping[str, type[Call]] = {
     "fail": GaveUp,
     "note": Noted,
     "follow_up": FollowUp,
+    "spawn": Spawn,
+    "wait": Wait,
 }
+WITH_GRANT = frozenset({"spawn", "wait"})
+"""Offered only to those whose kind may have children."""
+GRANT = "children"
+"""In the folder of a door: the kinds of children that the run may have, one a line."""
+
+
+def offered(kinds: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The schemas of the tools of a worker that may have children of these kinds."""
+    found = {name: schema(tool) for name, tool in TOOLS.items() if kinds or name not in WITH_GRANT}
+    if kinds:
+        found["spawn"]["properties"]["kind"] = {"enum": list(kinds)}
+    return found
 
 
 def schema(tool: type[Call]) -> dict[str, Any]:
@@ -213,6 +269,7 @@ def told(call: Call, answer: Answer | Kept) -> tuple[str, bool]:
         case Kept():
             return "No supervisor is running: this is kept, and taken in when one is back.", True
         case Done(added=added) if added:
-            return f"Filed as {', '.join(added)}.", True
+            what = "Begun" if isinstance(call, Spawn) else "Filed"
+            return f"{what} as {', '.join(added)}.", True
         case _:
             return call.said or "Yes.", True

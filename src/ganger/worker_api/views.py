@@ -132,6 +132,14 @@ class Used(Struct, frozen=True, tag=True):
     """Why it was; empty when it was not."""
 
 
+class Asking(Struct, frozen=True, tag=True):
+    """The hooks of a turn asked whether a tool may be used, whatever they were answered."""
+
+    run: RunId
+    token: Token
+    turn: int
+
+
 class AskLacks(Struct, frozen=True, tag=True):
     """What does a run lack to end its turn?"""
 
@@ -156,7 +164,7 @@ class Heard(Struct, frozen=True, tag=True):
     messages: tuple[Seq, ...]
 
 
-Up: TypeAlias = Used | AskLacks | AskNews | Heard | Settled
+Up: TypeAlias = Used | Asking | AskLacks | AskNews | Heard | Settled
 
 encode = msgspec.json.Encoder().encode
 decode_down = msgspec.json.Decoder(Down).decode

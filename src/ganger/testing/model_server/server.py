@@ -65,6 +65,8 @@ class State(Struct):
     """What each request that took a step brought since the model's answer before."""
     conversation: str = ""
     """The whole of the last request that took a step."""
+    seen: dict[str, str] = {}
+    """The same for each case, by the text that it is for."""
 
 
 class _Session:
@@ -100,6 +102,7 @@ class _Session:
             if self.at[number] == len(case.step):
                 return None
             step = case.step[self.at[number]]
+            self.state.seen[case.when] = asked.conversation
             self.again += 1
             if not isinstance(step, Error | Limit) or self.again >= step.times:
                 self.at[number] += 1

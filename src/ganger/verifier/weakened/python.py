@@ -26,6 +26,7 @@ from ganger.verifier.weakened.python_asserts import (
     swallows,
     text_of,
 )
+from ganger.verifier.weakened.python_formats import as_f_strings
 from ganger.verifier.weakened.python_given import Reach, given_at, given_by, patched_by, patched_in, reach, uses_of
 from ganger.verifier.weakened.suite import (
     Assertion,
@@ -77,7 +78,7 @@ class _Module(Struct, frozen=True, gc=False):
 def read(path: str, content: bytes) -> Suite:
     """Read one file; raises SyntaxError, ValueError, RecursionError or MemoryError where it is no Python."""
     text = content.decode("utf-8-sig", "replace")
-    tree = ast.parse(text)
+    tree = as_f_strings(ast.parse(text), text)
     constants = {name: value for name, value in _assigned(tree.body) if _is_table(value) or is_literal(value)}
     literals = {name: text_of(value) for name, value in constants.items() if _is_short(value)}
     lines = _LINES.split(text)
