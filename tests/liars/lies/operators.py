@@ -395,7 +395,7 @@ BY_GIT: tuple[Operator, ...] = (
     _op("grafted_history", PAST, "does not descend", _grafted),
     _op("replaced_base", PAST, "check unit", _replaced_base),
     _op("forged_dates", PAST, "check unit", _forged_dates),
-    _op("forged_evidence_file", PAST, "check unit", _forged_evidence),
+    _op("forged_evidence_file", PAST, PROTECTED, _forged_evidence),
     _op("forged_message", PAST, "check unit", _forged_message),
     _op("merges_foreign_history", PAST, SCOPE, _merges_foreign, item=NARROW),
     _op("wrong_in_the_last_commit", PAST, "check unit", _wrong_at_last),
