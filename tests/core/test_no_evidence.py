@@ -8,7 +8,7 @@ from ganger.core.effects import CollectEvidence, Observed
 from ganger.core.facts import Run
 from ganger.core.lifecycle import RunStatus, run_status
 from ganger.core.loop import Intent
-from ganger.core.model import EndKind, Rung, Verdict, VerdictKind
+from ganger.core.model import Again, EndKind, Rung, Verdict, VerdictKind, When
 from ganger.core.reconcile import reconcile
 from ganger.testing.builders import BASE, Story, evidence, spec
 
@@ -26,6 +26,16 @@ def unseen() -> tuple[Story, Run]:
 def collects(story: Story) -> bool:
     effects = reconcile(story.state, Observed(target=BASE), story.now_ms, story.policy, Intent())
     return any(isinstance(effect, CollectEvidence) for effect in effects)
+
+
+def test_a_turn_that_goes_on_is_not_asked_about() -> None:
+    """Somebody had a word for its worker meanwhile: what was looked at is not what it will hand in."""
+    story = Story(spec())
+    run = story.reported()
+    story.do(cmd.TellRun(run.id, "use the new name", When.after_turn, "olga"))
+    story.do(cmd.RepeatTurn(run.id, run.lease.token, 1, Again.told, "something was said to it"))
+    assert story.why_not(cmd.RecordNoEvidence(run.id, run.lease.token, 1, REASON))[0] == "wrong_state"
+    assert not story.state.questions and story.run().repeat is not None
 
 
 def test_it_is_stored_as_unknown_and_asked_about() -> None:

@@ -461,7 +461,8 @@ def decide_no_evidence(state: State, command: cmd.RecordNoEvidence, now_ms: int)
     if isinstance(run, Refusal):
         return run
     over = run.evidence is not None or run.stop is not None or run.question or run.parked
-    if command.turn != run.turn or over:
+    goes_on = run.report is None or run.has_worker or run.turn_due
+    if command.turn != run.turn or over or goes_on:
         return Refusal(RefusalCode.wrong_state, f"{run.id} is not waiting for evidence on turn {command.turn}")
     verdict = Verdict(VerdictKind.unknown, Rung.reported, (f"no evidence could be had: {command.reason}",))
     asked = Question(

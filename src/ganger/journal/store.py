@@ -16,6 +16,7 @@ import os
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
@@ -53,12 +54,16 @@ def read_rows(
 ) -> list[EntryRow]:
     """Read the next entries after a position, as they are stored, all or those about one run or item; at most `limit`.
 
-    The types are as they should be, whatever damage made of them. JournalCorrupt if SQLite finds the file damaged.
+    The types are as they should be, whatever damage made of them. JournalCorrupt if SQLite finds the file damaged, or
+    gives entries in another order than it was asked for, as from a damaged tree, which whoever reads on would go round.
     """
     where, values = ("AND subject = ?3", (after, limit, subject)) if subject else ("", (after, limit))
     with reading(path, after + 1):
         found = db.execute(_ROWS.format(where=where), values).fetchall()
     rows = cast(list[tuple[int, int, bytes, bytes, int, bytes]], found)
+    for before, (seq, *_) in zip(chain((after,), (row[0] for row in rows)), rows, strict=False):
+        if seq <= before:
+            raise JournalCorrupt(f"the entries after {before} are out of order: {seq} is the next", before + 1)
     return [(seq, at, actor.decode(errors="replace"), body, crc, digest) for seq, at, actor, body, crc, digest in rows]
 
 

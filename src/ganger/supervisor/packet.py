@@ -139,7 +139,7 @@ def manifest_of(
 
 
 def store(order: Turn, launch: Launch, manifest: Mapping[str, Any]) -> None:
-    """Write brief, input and manifest, each as a whole or not at all; WorldFailed where that fails: it is tried again."""
+    """Write brief, input and manifest, each whole or not at all; WorldFailed where that fails, to be tried again."""
     sent = order.brief.encode(errors="replace")
     hashes = {
         "prompt_sha256": hashlib.sha256(sent).hexdigest(),
