@@ -16,7 +16,7 @@ import os
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from itertools import chain
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
@@ -61,9 +61,13 @@ def read_rows(
     with reading(path, after + 1):
         found = db.execute(_ROWS.format(where=where), values).fetchall()
     rows = cast(list[tuple[int, int, bytes, bytes, int, bytes]], found)
-    for before, (seq, *_) in zip(chain((after,), (row[0] for row in rows)), rows, strict=False):
-        if seq <= before:
+    for at, (before, seq) in enumerate(pairwise([after, *(row[0] for row in rows)])):
+        if seq <= before and not at:
             raise JournalCorrupt(f"the entries after {before} are out of order: {seq} is the next", before + 1)
+        if seq <= before:
+            # What stands before is looked at first: it may be damaged itself.
+            rows = rows[:at]
+            break
     return [(seq, at, actor.decode(errors="replace"), body, crc, digest) for seq, at, actor, body, crc, digest in rows]
 
 
