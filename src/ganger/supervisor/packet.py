@@ -20,7 +20,7 @@ from ganger import __version__
 from ganger.core.facts import Run
 from ganger.core.model import ItemSpec
 from ganger.drivers.port import Driver, Launch, Turn
-from ganger.errors import LaunchRefused, WorldFailed
+from ganger.errors import LaunchRefused
 from ganger.jail.port import Jail, Reach
 from ganger.service import agents
 from ganger.service.kept import MANIFEST, STDIN, Manifest, digest_of, read_manifest
@@ -139,7 +139,7 @@ def manifest_of(
 
 
 def store(order: Turn, launch: Launch, manifest: Mapping[str, Any]) -> None:
-    """Write brief, input and manifest, each whole or not at all; WorldFailed where that fails, to be tried again."""
+    """Write brief, input and manifest, each as a whole or not at all; LaunchRefused where that fails."""
     sent = order.brief.encode(errors="replace")
     hashes = {
         "prompt_sha256": hashlib.sha256(sent).hexdigest(),
@@ -154,7 +154,7 @@ def store(order: Turn, launch: Launch, manifest: Mapping[str, Any]) -> None:
         try:
             _replace(path, content)
         except OSError as error:
-            raise WorldFailed(f"{path} cannot be written: {error.strerror}") from error
+            raise LaunchRefused(f"{path} cannot be written: {error.strerror}") from error
 
 
 def require_whole(state_dir: Path, order: Turn, launch: Launch) -> None:
