@@ -276,6 +276,21 @@ def test_where_no_lines_can_be_marked_a_person_says_what_counts_before_it_is_wor
     story.do(grant)
 
 
+def test_what_goes_on_from_a_landing_says_nothing_of_who_was_left_out() -> None:
+    """That one may be gone by now: the result is about those that passed."""
+    story = story_of("a", "b", "c")
+    story.policy = Policy(combine="prepared")
+    left_out = ((RunId("a.1"), ("y.png",)),)
+    speculative = story.train(
+        *("b", "c", "a"), runs=(RunId("b.1"), RunId("c.1")), commit=OTHER, commits=(TIP, OTHER), conflicts=left_out,
+        no_lines=left_out,
+    )  # fmt: skip
+    story.do(story.train("b"))
+    end(story)
+    assert kinds(story.do(speculative)) == ["TrainTested"]
+    assert not story.state.questions
+
+
 def test_without_a_combine_step_nobody_is_asked_about_lines() -> None:
     assert kinds(lineless(story_of("a"))) == ["TrainTested", "StopRequested"]
 

@@ -97,11 +97,10 @@ def _ask_without_lines(state: State, command: cmd.RecordTrain, now_ms: int) -> l
 
     The answer, of any words, is told to whoever does the item next.
     """
-    conflicts = dict(command.conflicts)
     asked: list[ev.Event] = []
     for run_id, paths in command.no_lines:
         run = state.runs[run_id]
-        if run_id not in conflicts or run.evidence is None or state.items[run.item].question:
+        if run.evidence is None or state.items[run.item].question:
             continue
         named = ", ".join(paths[:5]) + (f" and {len(paths) - 5} more" if len(paths) > 5 else "")
         question = Question(
@@ -126,7 +125,7 @@ def _left(state: State, command: cmd.RecordTrain) -> cmd.RecordTrain | Refusal:
         goes_on = command.runs[:taken] == landing.runs and command.commits[taken - 1 : taken] == (landing.new,)
         if not goes_on or len(command.runs) == taken:
             return Refusal(RefusalCode.conflict, "a landing is under way")
-        return replace(command, members=_of(command, command.runs), conflicts=(), waits=())
+        return replace(command, members=_of(command, command.runs), conflicts=(), waits=(), no_lines=())
     landed = {run for run, _ in search.landed}
     gone = sum(run in landed for run in command.runs)
     if gone:
@@ -143,6 +142,7 @@ def _left(state: State, command: cmd.RecordTrain) -> cmd.RecordTrain | Refusal:
             commits=command.commits[gone:],
             conflicts=(),
             waits=(),
+            no_lines=(),
         )
     if command.old != search.tip and command.tip and command.tip != search.tip:
         return Refusal(RefusalCode.conflict, "it was tested on a target that has moved on")
