@@ -68,3 +68,14 @@ def test_agreeing_says_to_what(fleet: Fleet) -> None:
     found = fleet.json("kinds", "agree", "--trust")
     assert [one["path"] for one in found["files"]] == [".ganger/kinds/guard.md"]
     assert found["digest"] in (fleet.state / "trusted.json").read_text()
+
+
+def test_agreeing_to_nothing_says_so(fleet: Fleet) -> None:
+    """It is something to agree to where files told something before."""
+    fleet.begin()
+    fleet.shell_agent("default", "true")
+    fleet.configure()
+    unasked = fleet.ganger("kinds", "agree")
+    assert unasked.code == 2
+    assert unasked.err.startswith("Workers would be told nothing by files of this repository.\n")
+    assert fleet.ganger("kinds", "agree", "--trust").out == "agreed: this repository tells nothing\n"

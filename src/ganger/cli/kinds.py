@@ -89,7 +89,8 @@ def agree(app: App, trusted: bool, as_json: bool) -> int:
     parts = wiring.gather(app.start, os.environ, app.state_override, {})
     book = parts.config.rulebook
     if not trusted:
-        tell("Workers would be told what stands in these files:\n")
+        told = "what stands in these files:\n" if book.of_project else "nothing by files of this repository."
+        tell(f"Workers would be told {told}")
         for one in book.of_project:
             tell(f"  {_file_line(one)}")
         if not (sys.stdin.isatty() and click.confirm("\nHave them told?", err=True)):
