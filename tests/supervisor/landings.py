@@ -53,6 +53,7 @@ case $tree in *[037]) test -e "$0/$tree" || { touch "$0/$tree"; exit 1; };; esac
 DEFENCES = ("audit", "test", "compare", "retries")
 STEPS = 90
 """About as many git processes does a supervisor start in a round; it is killed before one of them."""
+ROUNDS_MAX = 12
 WRONG_BASE, KILLED = 3, -signal.SIGKILL
 
 
@@ -80,6 +81,11 @@ class Tally(Struct):
     """Candidates sent back for what they did not do."""
     stranded: int = 0
     """Candidates of which nobody says why they have not landed."""
+
+    @property
+    def varied(self) -> bool:
+        """Whether everything has happened that a round can meet with."""
+        return all((self.conflicts, self.guilty, self.kills, self.wrong_bases, self.undos))
 
     @property
     def faults(self) -> int:
@@ -368,11 +374,14 @@ def switched_off(defence: str) -> Iterator[None]:
 
 
 def play(root: Path, seed: int, landings: int, without: str = "", *, kills: bool = True) -> Tally:
-    """Play rounds until so many landings were made."""
+    """Play rounds until so many landings were made; with kills, until also everything has happened, or `ROUNDS_MAX`.
+
+    How many git processes a supervisor starts, so whether one of them is its last, is a matter of chance.
+    """
     logging.getLogger("ganger.supervisor").setLevel(logging.ERROR)
     tally, number = Tally(), 0
     with switched_off(without):
-        while tally.landings < landings:
+        while tally.landings < landings or (kills and not tally.varied and number < ROUNDS_MAX):
             Round(root, seed, number, tally, without, kills=kills).play()
             number += 1
     return tally
