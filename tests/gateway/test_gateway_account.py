@@ -1,5 +1,6 @@
 """No call can pass a limit, whatever its order, its cost, and whoever dies in between."""
 
+import math
 import random
 
 import msgspec
@@ -8,12 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ganger.gateway.account import Account, Charged, Cost, Limit, Limited, Refused, Reserved
-from ganger.gateway.prices import Price, Tokens, affordable, cost, most, price_of
+from ganger.gateway.prices import Long, Price, Tokens, affordable, cost, most, price_of
 
 PRICES = {
     "big": Price(15.0, 75.0, cache_read=1.5, cache_write=18.75),
     "small-*": Price(1.0, 5.0),
     "small-old-*": Price(2.0, 4.0),
+    "long": Price(1.25, 10.0, cache_read=0.3, long=Long(2.5, 15.0, cache_read=0.6, above=1_000)),
+    "odd": Price(4.0, 8.0, long=Long(1.0, 2.0, cache_write=9.0, above=1_000)),
 }
 
 
@@ -91,6 +94,28 @@ def test_what_tokens_cost():
     assert cost(Tokens(1, 0, 0, 0), Price(0.1, 1)) == Cost(1, 1)
     assert cost(Tokens(5, 0, 0, 5), None) == Cost(0, 10)
     assert most(1000, 10, PRICES["big"]) == Cost(18_750 + 750, 1_010)
+
+
+def test_what_a_call_costs_that_takes_many_tokens():
+    """Kept ones count to what it takes, and all its tokens cost more, also those that come out."""
+    assert cost(Tokens(400, 600, 0, 10), PRICES["long"]) == Cost(500 + 180 + 100, 1_010)
+    assert cost(Tokens(401, 600, 0, 10), PRICES["long"]) == Cost(math.ceil(1_002.5 + 360 + 150), 1_011)
+    assert most(1_000, 10, PRICES["long"]) == Cost(1_250 + 100, 1_010)
+    assert most(1_001, 10, PRICES["long"]) == Cost(math.ceil(2_502.5 + 150), 1_011)
+    # It may take fewer than that, and those can be the dearer ones.
+    assert most(1_001, 10, PRICES["odd"]) == Cost(9_009 + 80, 1_011)
+
+
+@given(
+    st.builds(Tokens, *[st.integers(0, 2_000)] * 4),
+    st.integers(0, 3_000),
+    st.integers(0, 3_000),
+    st.sampled_from([*PRICES.values()]),
+)
+def test_no_call_costs_more_than_was_set_aside(tokens, more_in, more_out, price):
+    reserved = most(tokens.taken + more_in, tokens.output + more_out, price)
+    paid = cost(tokens, price)
+    assert paid.usd_micros <= reserved.usd_micros and paid.tokens <= reserved.tokens
 
 
 @given(st.integers(0, 10**6), st.integers(0, 10**7), st.integers(0, 10**6), st.sampled_from([*PRICES.values()]))

@@ -1,4 +1,8 @@
-"""What models cost: a table that the user writes (`[prices]`), in US dollars for a million tokens."""
+"""What models cost: a table that the user writes (`[prices]`), in US dollars for a million tokens.
+
+Some providers ask more for every token of a call that takes many (`[prices.MODEL.long]`): Gemini 2.5 Pro and Claude's
+context of a million above 200,000.
+"""
 
 from __future__ import annotations
 
@@ -13,21 +17,43 @@ CONTEXT_MAX, OUTPUT_MAX = 1_000_000, 32_000
 """Tokens taken for granted where a price does not say: the most that goes into a call, and the most that comes out."""
 
 
-class Price(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What a model costs. Dollars for a million tokens are millionths of a dollar for one."""
+class Rates(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Dollars for a million tokens are millionths of a dollar for one."""
 
     input: float
     output: float
     cache_read: float | None = None
     """Of input that the provider has kept; None: as other input."""
     cache_write: float | None = None
-    context: int = CONTEXT_MAX
-    output_max: int = OUTPUT_MAX
 
     @property
     def dearest_input(self) -> float:
         """The most that a token of input can cost."""
         return max(self.input, self.cache_read or 0, self.cache_write or 0)
+
+
+class Long(Rates, frozen=True, kw_only=True):
+    """What each token of a call costs, also those that come out, that takes more than so many tokens."""
+
+    above: int
+
+
+class Price(Rates, frozen=True):
+    """What a model costs."""
+
+    context: int = CONTEXT_MAX
+    output_max: int = OUTPUT_MAX
+    long: Long | None = None
+    """For calls that take many tokens; None: as others."""
+
+    def rates(self, tokens_in: int) -> Rates:
+        """What holds for a call that takes so many tokens, kept ones included."""
+        return self.long if self.long is not None and tokens_in > self.long.above else self
+
+    def dearest(self, tokens_in: int) -> Rates:
+        """The most that a token of input, and one of output, can cost in a call that takes at most so many."""
+        long = self.rates(tokens_in)
+        return Rates(max(self.dearest_input, long.dearest_input), max(self.output, long.output))
 
 
 class Tokens(Struct, frozen=True):
@@ -39,9 +65,14 @@ class Tokens(Struct, frozen=True):
     output: int = 0
 
     @property
+    def taken(self) -> int:
+        """Those that went in."""
+        return self.input + self.cache_read + self.cache_write
+
+    @property
     def total(self) -> int:
         """All of them."""
-        return self.input + self.cache_read + self.cache_write + self.output
+        return self.taken + self.output
 
 
 UNLIMITED_CONTEXT = Price(input=0, output=0)
@@ -59,13 +90,14 @@ def cost(tokens: Tokens, price: Price | None) -> Cost:
     """What so many tokens cost, rounded up; no money where the price is unknown."""
     if price is None:
         return Cost(0, tokens.total)
-    read = price.input if price.cache_read is None else price.cache_read
-    write = price.input if price.cache_write is None else price.cache_write
+    rates = price.rates(tokens.taken)
+    read = rates.input if rates.cache_read is None else rates.cache_read
+    write = rates.input if rates.cache_write is None else rates.cache_write
     micros = (
-        tokens.input * price.input
+        tokens.input * rates.input
         + tokens.cache_read * read
         + tokens.cache_write * write
-        + tokens.output * price.output
+        + tokens.output * rates.output
     )
     # Ten decimals are far below any price and far above the error of a sum of doubles.
     return Cost(math.ceil(round(micros, 10)), tokens.total)
@@ -75,7 +107,8 @@ def most(tokens_in: int, tokens_out: int, price: Price | None) -> Cost:
     """The most that a call can cost which takes and gives at most so many tokens."""
     if price is None:
         return Cost(0, tokens_in + tokens_out)
-    micros = tokens_in * price.dearest_input + tokens_out * price.output
+    rates = price.dearest(tokens_in)
+    micros = tokens_in * rates.input + tokens_out * rates.output
     return Cost(math.ceil(round(micros, 10)), tokens_in + tokens_out)
 
 
@@ -84,6 +117,7 @@ def affordable(tokens_in: int, left_micros: int | None, left_tokens: int | None,
     found = []
     if left_tokens is not None:
         found.append(left_tokens - tokens_in)
-    if left_micros is not None and price is not None and price.output > 0:
-        found.append(math.floor((left_micros - tokens_in * price.dearest_input) / price.output))
+    rates = price.dearest(tokens_in) if price is not None else None
+    if left_micros is not None and rates is not None and rates.output > 0:
+        found.append(math.floor((left_micros - tokens_in * rates.input) / rates.output))
     return max(min(found), 0) if found else None

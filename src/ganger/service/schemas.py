@@ -20,6 +20,7 @@ from ganger.plans import checks, items
 from ganger.plans.values import Unfit
 from ganger.service import config, door, predicates, reconcile_step, scorers, tables
 from ganger.service.layers import Key, Layer, Layers
+from ganger.service.model_prices import AMOUNTS
 
 T = TypeVar("T")
 Schema: TypeAlias = dict[str, Any]
@@ -83,6 +84,7 @@ _AMOUNT = {"type": "number", "minimum": 0}
 _PRICE = _closed({"input": _AMOUNT, "output": _AMOUNT}, ("input", "output"))
 _EXACT: dict[Key, Schema] = {
     ("agents", _NAME, "price"): {"anyOf": [{"enum": [tables.FREE, tables.REPORTED]}, _PRICE]},
+    **{("prices", _NAME, *where, name): _AMOUNT for where in ((), ("long",)) for name in AMOUNTS},
 }
 """What the parser of a setting takes, where trying it says less."""
 
