@@ -3,12 +3,16 @@
 The fleet has 10,000 live runs and a journal of 10^6 entries. The gate is told of the runs by the supervisor and never
 opens the journal; the slow path, where there is no gate, asks the journal's tables: as a worker that sees them, for its
 own run, and as a person's session, for whoever holds the file.
+
+Eight agents ask in two ways: one call behind the other without a pause, which no agent does, so that four wait for each
+core, and with a pause of 50 to 150 ms between calls, which is several times as often as agents use tools.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import random
 import shlex
 import shutil
 import subprocess
@@ -33,6 +37,7 @@ from ganger.service.protected import PROTECTED, TESTS
 from ganger.worker_api.gatekeeper import Gatekeeper
 from ganger.worker_api.views import Rules, RunView
 
+REST_S = 0.1
 EVENTS, RUNS, ASKED, SLOW_ASKED, PARALLEL = 1_000_000, 10_000, 800, 80, 8
 ASKING = RunId("item-7.1")
 SECRET = "5e" * 32
@@ -108,9 +113,16 @@ def _asked(root: Path, state: Path, views: dict[RunId, RunView]) -> Iterator[tup
         "`python -c pass`": f"{shlex.quote(sys.executable)} -c pass",
         "its twin in Python": f"{python} {ask}",
     }
-    for title, parallel, busy in (("alone", 1, False), (f"{PARALLEL} at once, supervisor busy", PARALLEL, True)):
+    ways = (
+        ("alone", 1, False, 0.0),
+        (f"{PARALLEL} agents, supervisor busy", PARALLEL, True, REST_S),
+        (f"{PARALLEL} at once without a pause, supervisor busy", PARALLEL, True, 0.0),
+    )
+    for title, parallel, busy, rest_s in ways:
         with _supervisor(busy):
-            taken = {name: _processes(line, env, root / "payload", parallel) for name, line in lines.items()}
+            taken = {
+                name: _processes(line, env, root / "payload", parallel, rest_s=rest_s) for name, line in lines.items()
+            }
         half = {name: percentile(found, 0.5) for name, (found, _) in taken.items()}
         for name, (found, spent) in taken.items():
             base = "`python -c pass`" if "Python" in name else "a program that does nothing"
@@ -144,8 +156,13 @@ def _supervisor(busy: bool) -> Iterator[None]:
             process.wait()
 
 
-def _processes(line: str, env: dict[str, str], payload: Path, parallel: int, asked: int = ASKED) -> Taken:
-    """Seconds from the start of each process to its end, and of the processor that it used; sorted."""
+def _processes(
+    line: str, env: dict[str, str], payload: Path, parallel: int, asked: int = ASKED, rest_s: float = 0.0
+) -> Taken:
+    """Seconds from the start of each process to its end, and of the processor that it used; sorted.
+
+    Between two of them each asker rests half to one and a half of `rest_s` seconds.
+    """
     taken: list[float] = []
     spent: list[float] = []
 
@@ -155,6 +172,7 @@ def _processes(line: str, env: dict[str, str], payload: Path, parallel: int, ask
 
     def ask(nowhere: BinaryIO) -> None:
         for _ in range(asked // parallel // (1 if parallel > 1 else 4)):
+            time.sleep(rest_s * random.uniform(0.5, 1.5))
             with payload.open("rb") as file:
                 began = time.perf_counter()
                 actions = [(os.POSIX_SPAWN_DUP2, file.fileno(), 0), (os.POSIX_SPAWN_DUP2, nowhere.fileno(), 1)]

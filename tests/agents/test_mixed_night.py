@@ -10,9 +10,11 @@ from programs import ALL
 from test_night_agents import DONE, AgentNight, commit
 
 from ganger.testing.model_server import Case, ModelServer, Script
-from ganger.testing.model_server.steps import AnyStep, Edit, Hang, Limit, Read, Say, Sh
+from ganger.testing.model_server.steps import AnyStep, Edit, Hang, Limit, Read, Say, Sh, Spent
 
 SILENT = "budget = { attempts_max = 1, silence_max = '30s' }\n"
+PRICES = {"claude": (3, 15), "codex": (1, 10), "pi": (2, 8), "opencode": (4, 20)}
+"""Dollars for a million tokens; Claude Code's are its own."""
 ONCE = "budget = { attempts_max = 1 }\n"
 
 
@@ -53,7 +55,9 @@ def test_only_honest_work_lands(night: AgentNight) -> None:
         "opencode": [case("e", *honest("e"))],
     }
     for driver, cases in scripts.items():
-        night.agent(driver)
+        per_in, per_out = PRICES[driver]
+        said = '"reported"' if driver == "claude" else f"{{ input = {per_in}, output = {per_out} }}"
+        night.agent(driver, more=f"price = {said}\n")
         night.server.script(driver, Script(case=tuple(cases)))
     agents = {"a": "claude", "b": "codex", "d": "pi", "e": "opencode", "f": "pi", "g": "claude"}
     for item, agent in agents.items():
@@ -73,4 +77,13 @@ def test_only_honest_work_lands(night: AgentNight) -> None:
     assert states["pi"].cut == 1
     assert states["codex"].refused == 1
     assert "right" in states["claude"].conversation, "the answer reached the model"
+    for driver, state in states.items():
+        runs = [run for item, agent in agents.items() if agent == driver for run in night.fleet.runs(item)]
+        # What an answer took in that was cut off in the middle, pi was not told.
+        taken_in, given_out = state.handed.tokens_in - state.cut * Spent().tokens_in, state.handed.tokens_out
+        assert sum(run["tokens"] for run in runs) == taken_in + given_out, driver
+        per_in, per_out = PRICES[driver]
+        # Claude Code reckons in fractions of a dollar, each of which is rounded up to a millionth.
+        rounded = sum(run["usd_micros"] for run in runs) - taken_in * per_in - given_out * per_out
+        assert 0 <= rounded <= (2 if driver == "claude" else 0), driver
     night.fleet.assert_sound()

@@ -224,3 +224,34 @@ def test_it_runs_by_itself_with_a_script_from_a_file(tmp_path: Path) -> None:
         connection.close()
         started.terminate()
         assert started.wait(10) == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("x", "--script x: give it as NAME=FILE"),
+        ("x={}/none.toml", "No such file or directory"),
+        ("x={}/bad.toml", "Invalid value 'leap'"),
+        ("x={}/broken.toml", "Expected '='"),
+        ("x={}/bytes.toml", "can't decode byte"),
+    ],
+)
+def test_a_script_that_cannot_be_read_is_named(tmp_path: Path, given: str, said: str) -> None:
+    (tmp_path / "bad.toml").write_text('[[step]]\ndo = "leap"\n')
+    (tmp_path / "broken.toml").write_text("step\n")
+    (tmp_path / "bytes.toml").write_bytes(b"\xff")
+    command = [sys.executable, "-m", "ganger.testing.model_server", "--script", given.format(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("api", PATHS)
+@pytest.mark.parametrize("raw", [b"", b"nonsense", b"\xff", b"[]", b'{"messages": 7, "tools": 7}', b"[" * 100_000])
+def test_what_is_no_request_is_answered_with_400(server: ModelServer, api: str, raw: bytes) -> None:
+    connection = http.client.HTTPConnection(server.address.removeprefix("http://"), timeout=30)
+    connection.request("POST", f"/s/x{PATHS[api]}", raw)
+    assert connection.getresponse().status == 400
+    connection.close()
+    assert server.state("x").steps_used == 0

@@ -51,7 +51,8 @@ def test_an_agents_hooks_are_answered(night: AgentNight, driver: str) -> None:
     denied = [use["denied"] for use in told if use.get("denied")]
     assert denied[:2] == [OUTSIDE, "nothing is pushed from a workspace: commit, and ganger fetches your branch itself"]
     assert [reason.startswith(UNSAID) for reason in denied[2:]] == [True] * len(stopping)
-    used = [use["target"] for use in told if not use.get("denied")]
-    assert [target for target in used if target.startswith("echo")] == ["echo more >> src/a.txt"]
+    used = [use for use in told if use.get("target", "").startswith("echo") and not use.get("denied")]
+    assert [use["target"] for use in used] == ["echo more >> src/a.txt"]
+    assert used[0]["took_ms"] > 0
     assert not night.server.state(driver).unmet
     night.fleet.assert_sound()

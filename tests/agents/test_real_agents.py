@@ -31,6 +31,10 @@ BASE = {"claude": "", "gemini": ""}
 MODELS = {"claude": "claude-sonnet-4-5", "gemini": "gemini-2.5-pro"}
 AFTER_401 = {"pi": [(0, None)], "gemini": [(145, None), (None, 17)]}
 """Exit status and signal after the status 401 of HTTP, where it is not 1; bubblewrap tells 145 as a signal."""
+AFTER_TERM = {"gemini": [(0, None)], "copilot": [(0, None)]}
+"""Exit status and signal after SIGTERM, where they are not what everybody has."""
+PROGRAMS = ("claude", "codex", "copilot", "node", "opencode")
+"""What their processes run."""
 TIMEOUT_MS = 90_000
 SLEEP = "import time; time.sleep(321)"
 LEAVE = f"python3 -c '{SLEEP}' & python3 -c '{SLEEP}'"
@@ -219,6 +223,22 @@ def sleepers(shop: Workshop) -> list[int]:
                 cwd = os.readlink(f"/proc/{name}/cwd")
                 found += [int(name)] if cwd == str(shop.workspace) else []
     return found
+
+
+@of()
+def test_whoever_ends_it_with_a_signal_it_did_not_come_to_its_end(agent: str, make: Make, server: ModelServer) -> None:
+    shop = make(agent)
+    server.play(agent, Sh(command="echo begun > begun.txt; exec python3 -c '" + SLEEP + "'"), Say(text="Done."))
+    worker = shop.start("# Mend the login")
+    wait_until(lambda: bool(sleepers(shop)), shop)
+    for pid in tree_of(f"workshop:{shop.place}:1"):
+        with suppress(OSError):
+            if Path(os.readlink(f"/proc/{pid}/exe")).name in PROGRAMS:
+                os.kill(pid, signal.SIGTERM)
+    wait_until(lambda: not process.is_alive(worker), shop)
+    ended = shop.ended()
+    assert (ended.code, ended.signal) in AFTER_TERM.get(agent, [(143, None), (None, 15)]), ended
+    assert TurnEnded(TurnOutcome.completed) not in shop.events()
 
 
 @of("claude", "codex", "pi")

@@ -7,19 +7,22 @@ from pathlib import Path
 
 import pytest
 from builders import Fleet, quoted
-from programs import need
+from programs import ALL, need
 
 from ganger.testing.model_server import ModelServer
 from ganger.testing.model_server.steps import Case, Say, Script, Sh
 
 PATIENT = 'backoff = "0s"\nbackoff_max = "0s"\nlinger = "60s"\nstop_grace = "1s"\n'
 TOLD = "The password of the parrot is Polly."
-MODELS = {"claude": "claude-sonnet-4-5"}
+SAID = "It was the child that said this."
+BASE = {"claude": "", "gemini": ""}
+"""What stands after the address of a session; `/v1` where nothing is said."""
+MODELS = {"claude": "claude-sonnet-4-5", "gemini": "gemini-2.5-pro"}
 CHILD = "run `a-c1.1`, at work on item `a-c1`"
 
 
-def night(fleet: Fleet, server: ModelServer, driver: str, seeding: str, flags: str) -> str:
-    """Have an agent spawn a scout; gives the child's conversation as its model saw it."""
+def night(fleet: Fleet, server: ModelServer, driver: str, seeding: str, flags: str) -> dict[str, str]:
+    """Have an agent spawn a scout; gives what their models saw last, by the case of the script."""
     fleet.begin()
     asks = f"ganger spawn scout --brief 'Look at a.' {flags} && ganger wait"
     ends = "ganger done --outcome findings --summary 'It says a.' --evidence src/a.txt:1"
@@ -27,12 +30,11 @@ def night(fleet: Fleet, server: ModelServer, driver: str, seeding: str, flags: s
     parents = (Say(text="Noted."), Sh(command=f"{change}; ganger done --summary ok"), Say(text="Over."))
     script = Script(
         case=(
-            Case(when=CHILD, step=(Sh(command=ends), Say(text="Told."))),
-            Case(step=(Sh(command=f"echo '{TOLD}'; {asks}"), *parents)),
+            Case(when=CHILD, step=(Sh(command=f"pwd | sed 's/^/at: /'; {ends}"), Say(text=SAID))),
+            Case(step=(Sh(command=f"echo '{TOLD}'"), Sh(command=asks), *parents)),
         )
     )
-    url = server.script(driver, script)
-    base = url if driver == "claude" else f"{url}/v1"
+    base = server.script(driver, script) + BASE.get(driver, "/v1")
     model = MODELS.get(driver, "fake-model")
     fleet.configure(
         recovery=PATIENT,
@@ -42,8 +44,8 @@ def night(fleet: Fleet, server: ModelServer, driver: str, seeding: str, flags: s
     )
     fleet.item("a", agent=driver)
     done = fleet.ganger("run", str(fleet.plan()), "--trust", "--quiet", env={"MODEL_KEY": "sk-1"})
-    assert done.code == 0 and fleet.landed_items() == ["a"], done
-    return server.state(driver).seen[CHILD]
+    assert done.code == 0 and fleet.landed_items() == ["a"], (done, server.state(driver))
+    return server.state(driver).seen
 
 
 @pytest.fixture
@@ -55,13 +57,25 @@ def fleet(tmp_path: Path):  # type: ignore[no-untyped-def]
 
 
 INHERIT = 'seeding = "inherit"'
-ROWS = [("pi", "", "--inherit", True), ("pi", INHERIT, "--inherit --fresh", False), ("claude", INHERIT, "", True)]
+ROWS = [
+    ("pi", "", "--inherit", True),
+    ("pi", INHERIT, "--inherit --fresh", False),
+    ("claude", INHERIT, "", True),
+    ("codex", INHERIT, "", True),
+    ("opencode", INHERIT, "", True),
+    *(("gemini", INHERIT, "", True), ("qwen", INHERIT, "", True), ("copilot", INHERIT, "", True))[: 3 * ALL],
+]
 
 
-def seeding_of(fleet: Fleet) -> str:
-    found = json.loads((fleet.state / "runs" / "a-c1.1" / "turn-1" / "manifest.json").read_bytes())["seeding"]
-    assert isinstance(found, str)
+def manifest_of(fleet: Fleet, run: str) -> dict[str, object]:
+    found = json.loads((fleet.state / "runs" / run / "turn-1" / "manifest.json").read_bytes())
+    assert isinstance(found, dict)
     return found
+
+
+def holds(folder: Path, words: str) -> bool:
+    """Whether any file below a folder has these words."""
+    return any(words.encode() in path.read_bytes() for path in folder.rglob("*") if path.is_file())
 
 
 @pytest.mark.slow
@@ -69,21 +83,29 @@ def seeding_of(fleet: Fleet) -> str:
 def test_a_child_begins_as_it_is_told(
     fleet: Fleet, server: ModelServer, driver: str, seeding: str, flags: str, knows: bool
 ) -> None:
-    conversation = night(fleet, server, driver, seeding, flags)
-    assert CHILD in conversation and "Look at a." in conversation
-    assert (TOLD in conversation) is knows
-    assert seeding_of(fleet).partition(" ")[0] == ("inherit" if knows else "fresh")
+    seen = night(fleet, server, driver, seeding, flags)
+    runs = fleet.state / "runs"
+    spawner, child = manifest_of(fleet, "a.1"), manifest_of(fleet, "a-c1.1")
+    assert CHILD in seen[CHILD] and "Look at a." in seen[CHILD]
+    assert f"at: {fleet.state}/shared/" in seen[CHILD], "it reads where those who write nothing do"
+    assert (TOLD in seen[CHILD]) is knows
+    assert str(child["seeding"]).partition(" ")[0] == ("inherit" if knows else "fresh")
+    spent = [run["tokens"] for run in fleet.runs("a-c1")]
+    assert spent == [0 if driver == "copilot" else 2 * 110], "what its spawner used is not its own"
+    assert child["driver_version"] == spawner["driver_version"] != ""
+    assert (runs / "a.1" / "turn-2").exists() and TOLD in seen[""], "the spawner went on with its own"
+    assert SAID not in seen[""] and CHILD not in seen[""]
+    assert holds(runs / "a-c1.1" / "agent", SAID) and not holds(runs / "a.1" / "agent", SAID)
 
 
 def test_a_driver_that_cannot_is_refused_before_anything_begins(fleet: Fleet) -> None:
     fleet.begin()
-    program = quoted(str(need("codex")))
     fleet.configure(
-        more=f'[agents.default]\ndriver = "codex"\nprogram = {program}\nbase_url = "http://127.0.0.1:1"\n'
+        more='[agents.default]\ndriver = "command"\nrun = "true"\n'
         '[kinds.scout]\nagent = "default"\nseeding = "inherit"\n'
     )
     fleet.item("a", more='kind = "scout"')
     done = fleet.ganger("run", str(fleet.plan()), "--trust")
     assert done.code == 2, done
-    assert "kinds.scout.seeding: the driver codex cannot go on with a copy of a conversation" in done.err
+    assert "kinds.scout.seeding: the driver command cannot go on with a copy of a conversation" in done.err
     assert not fleet.state.exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 from pathlib import Path
 from typing import Any
@@ -99,15 +100,135 @@ def test_a_dry_run_changes_nothing(home: Path) -> None:
     assert everything(home) == {}
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"hooks": 1}', "// x\n{}"])
-def test_settings_that_cannot_be_read_are_left_alone(home: Path, text: str) -> None:
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        '{"hooks": 1}',
+        '{"hooks": {"PreToolUse": {"matcher": "Bash"}}}',
+        "// x\n{}",
+        '{"model": "a", "model": "b"}',
+        '{"temperature": NaN}',
+        '{"temperature": 1e999}',
+        "[" * 100_000,
+    ],
+)
+@pytest.mark.parametrize("how", [(), ("--uninstall",)])
+def test_settings_that_cannot_be_written_as_they_stand_are_left_alone(
+    home: Path, text: str, how: tuple[str, ...]
+) -> None:
     path = home / FILES["claude"]
     path.parent.mkdir()
     path.write_text(text)
+    done = run("claude", *how)
+    assert isinstance(done.exception, UsageError)
+    assert str(path) in done.exception.message
+    assert done.exception.hint == "make it plain JSON without comments, then try again; nothing was changed"
+    assert everything(home) == {FILES["claude"]: text.encode()}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", " \n", '{"model": "\\ud800"}\n', '{"hooks": {"Stop": [], "PreToolUse": [{"matcher": "Bash", "hooks": []}]}}'],
+)
+def test_unusual_settings_lose_nothing(home: Path, text: str) -> None:
+    path = home / FILES["claude"]
+    path.parent.mkdir()
+    path.write_text(text)
+    run("claude")
+    assert OURS in path.read_text()
+    run("claude", "--uninstall")
+    left = json.loads(path.read_text()) if path.exists() else {}
+    assert left == json.loads(text.strip() or "{}")
+
+
+def test_what_a_person_put_beside_it_stays_in_its_place(home: Path) -> None:
+    run("claude")
+    path = home / FILES["claude"]
+    settings = json.loads(path.read_text())
+    settings["hooks"]["PreToolUse"].append({"matcher": "Bash", "hooks": [{"type": "command", "command": "mine"}]})
+    edited = json.dumps(settings | {"model": "x"}, indent=2)
+    path.write_text(edited)
+    assert "they are there already" in run("claude").stderr
+    assert path.read_text() == edited
+    run("claude", "--uninstall")
+    settings["hooks"]["PreToolUse"].pop(0)
+    assert path.read_text() == json.dumps(settings | {"model": "x"}, indent=2)
+
+
+def test_what_a_person_put_into_a_file_of_ours_stays(home: Path) -> None:
+    run("copilot")
+    path = home / FILES["copilot"]
+    settings = json.loads(path.read_text())
+    settings["hooks"]["preToolUse"].append({"type": "command", "bash": "mine"})
+    path.write_text(json.dumps(settings))
+    run("copilot", "--uninstall")
+    assert json.loads(path.read_text()) == {
+        "version": 1,
+        "hooks": {"preToolUse": [{"type": "command", "bash": "mine"}]},
+    }
+    run("copilot")
+    assert [OURS in one["bash"] for one in json.loads(path.read_text())["hooks"]["preToolUse"]] == [False, True]
+
+
+@pytest.mark.parametrize("how", [(), ("--uninstall",)])
+def test_a_program_that_somebody_changed_is_left_alone(home: Path, how: tuple[str, ...]) -> None:
+    run("opencode")
+    path = home / FILES["opencode"]
+    path.write_text(path.read_text() + "// mine\n")
+    before = everything(home)
+    done = run("opencode", *how)
+    assert isinstance(done.exception, UsageError)
+    assert "it is not as ganger wrote it" in done.exception.message
+    assert everything(home) == before
+
+
+def test_somebody_elses_program_of_that_name_is_left_alone(home: Path) -> None:
+    path = home / FILES["opencode"]
+    path.parent.mkdir(parents=True)
+    path.write_text("// mine\n")
+    assert isinstance(run("opencode").exception, UsageError)
+    assert "they were not there" in run("opencode", "--uninstall").stderr
+    assert path.read_text() == "// mine\n"
+
+
+@pytest.mark.parametrize("kind", ["read-only", "folder", "pipe"])
+def test_what_is_no_file_to_be_written_is_left_alone(home: Path, kind: str) -> None:
+    path = home / FILES["claude"]
+    path.parent.mkdir()
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.write_text("{}")
+        path.chmod(0o444)
+    before = everything(home)
     done = run("claude")
     assert isinstance(done.exception, UsageError)
     assert str(path) in done.exception.message
-    assert path.read_text() == text
+    assert everything(home) == before
+
+
+@pytest.mark.parametrize(
+    ("agent", "text", "said"),
+    [
+        ("claude", '{"disableAllHooks": true}', "`disableAllHooks` switches hooks off: claude asks nobody"),
+        (
+            "gemini",
+            '{"hooksConfig": {"enabled": false}}',
+            "`hooksConfig.enabled` switches hooks off: gemini asks nobody",
+        ),
+        ("claude", "{}", ""),
+    ],
+)
+def test_a_setting_that_switches_hooks_off_is_named(home: Path, agent: str, text: str, said: str) -> None:
+    path = home / FILES[agent]
+    path.parent.mkdir()
+    path.write_text(text)
+    assert said in run(agent).stderr
+    assert ("switches hooks off" in run(agent).stderr) is bool(said)
 
 
 def test_a_link_stays_a_link(home: Path) -> None:

@@ -233,6 +233,13 @@ def test_of_one_that_has_ended_the_last_screen_is_shown(at_work: Fleet) -> None:
     assert done.code == 1
     assert done.out.splitlines()[-1] == "  turn 1 is here"
     assert "a.1 has ended (stopped), and its workspace is gone; the last it printed:" in done.err
+    assert done.err.splitlines()[-1] == (
+        "ganger log a.1 shows all of it, ganger salvage show a.1 what it left; ganger retry a"
+    )
+    for way in ("--print", "--json"):
+        nothing = at_work.ganger("attach", "a.1", way)
+        assert (nothing.code, nothing.out) == (1, "")
+        assert nothing.err == "ganger: a.1 has ended (stopped), and its workspace is gone\n\nganger log a.1\n"
     assert at_work.ganger("down").code == 0
 
 

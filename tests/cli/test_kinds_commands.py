@@ -79,3 +79,38 @@ def test_agreeing_to_nothing_says_so(fleet: Fleet) -> None:
     assert unasked.code == 2
     assert unasked.err.startswith("Workers would be told nothing by files of this repository.\n")
     assert fleet.ganger("kinds", "agree", "--trust").out == "agreed: this repository tells nothing\n"
+
+
+def test_kinds_of_a_package_are_shown_and_told_and_one_in_the_way_is_not_run(fleet: Fleet) -> None:
+    trace = fleet.shared / "run"
+    spy = f"import pathlib\npathlib.Path({str(trace)!r}).write_text('run')\n"
+    site = fleet.root / "site"
+    for folder, rule in ((site, "Of the package."), (fleet.repo, "Of the repository.")):
+        (folder / "acme_kinds/kinds").mkdir(parents=True)
+        (folder / "acme_kinds/__init__.py").write_text(spy)
+        (folder / "acme_kinds/kinds/auditor.md").write_text("+++\nwrites = 'none'\n+++\n- Audit.\n")
+        (folder / "acme_kinds/rules.md").write_text(f"- {rule}\n")
+    fleet.begin()
+    fleet.shell_agent(
+        "default", 'cp "$GANGER_BRIEF_FILE" "$shared/told"; ganger done --outcome findings --summary "Seen."'
+    )
+    fleet.configure()
+    user = fleet.home / ".config" / "ganger" / "config.toml"
+    user.parent.mkdir(parents=True)
+    user.write_text('[rules]\npackages = ["acme_kinds"]\n')
+    env = {"PYTHONPATH": str(site)}
+    shown = fleet.ganger("kinds", "show", "auditor", env=env)
+    lines = [" ".join(line.split()) for line in shown.out.splitlines()]
+    path = site / "acme_kinds"
+    assert f'writes "none" package acme_kinds {path}/kinds/auditor.md:2' in lines, shown
+    assert f"{path}/rules.md package acme_kinds" in lines and "- Of the package." in lines
+    listed = {line.split()[0]: line for line in fleet.ganger("kinds", "list", env=env).out.splitlines()}
+    assert "package acme_kinds" in listed["auditor"]
+    fleet.item("a", more='kind = "auditor"')
+    done = fleet.ganger("run", str(fleet.plan()), "--trust", env=env)
+    assert fleet.statuses() == {"a": "finished"}, done
+    told = (fleet.shared / "told").read_text()
+    assert "- Of the package.\n\n## As a auditor\n\n- Audit." in told and "- Of the repository." not in told
+    assert not trace.exists()
+    missing = fleet.ganger("kinds", "list")
+    assert missing.code == 2 and f"{user}:2: `rules.packages` names `acme_kinds`, which is not installed" in missing.err

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
-from builders import Fleet, quoted
+from builders import GANGER, Fleet, quoted
 
 from ganger.cli.transcript import Transcript
 from ganger.drivers.port import load_driver
@@ -140,3 +142,62 @@ def test_a_live_one_is_followed_in_those_words(fleet: Fleet) -> None:
     assert night.wait(60) == 0
     night.communicate()
     assert TOLD[4] in rest.decode().splitlines()
+
+
+def test_an_item_is_followed_from_before_its_first_run(fleet: Fleet) -> None:
+    fleet.begin()
+    fleet.shell_agent(
+        "default",
+        f"echo it is $item; while [ ! -e {fleet.shared}/go ]; do sleep 0.05; done\n"
+        "echo x >> src/$item.txt; commit work; ganger done >&2",
+    )
+    fleet.configure(fleet="workers_max = 1\n")
+    fleet.item("a")
+    fleet.item("b", more='after = ["a"]')
+    night = fleet.start("run", str(fleet.plan()), "--trust", "--quiet")
+    fleet.wait(lambda: (fleet.state / "runs/a.1/turn-1/output.log").exists())
+    refused = fleet.ganger("log", "b")
+    assert (refused.code, refused.err) == (
+        2,
+        "ganger: item b has had no run yet\n\nganger why b says what it waits for\n",
+    )
+    following = fleet.start("log", "b", "--follow")
+    assert following.stderr is not None
+    assert following.stderr.readline() == b"item b has had no run yet: waiting for one\n"
+    (fleet.shared / "go").touch()
+    out, err = following.communicate(timeout=60)
+    assert (following.returncode, out.splitlines()[0], err) == (0, b"it is b", b"")
+    assert night.wait(60) == 0
+    night.communicate()
+
+
+def test_an_item_that_will_have_no_run_is_not_waited_for(fleet: Fleet) -> None:
+    fleet.begin()
+    fleet.shell_agent("default", "ganger fail no >&2")
+    fleet.configure()
+    fleet.item("a")
+    fleet.item("b", more="hold = 'draft'")
+    fleet.ganger("run", str(fleet.plan()), "--trust", "--quiet")
+    assert fleet.ganger("log", "b", "--follow").err.startswith("ganger: item b has had no run yet\n")
+
+
+@pytest.mark.parametrize("words", [("log",), ("status",), ("inbox", "--json")])
+def test_who_reads_no_more_is_no_fault(fleet: Fleet, words: tuple[str, ...]) -> None:
+    fleet.begin()
+    evil(fleet)
+    fleet.ganger("run", str(fleet.plan()), "--trust", "--quiet")
+    reads, writes = os.pipe()
+    os.close(reads)
+    with open(writes, "wb") as gone:
+        done = subprocess.run([*GANGER, *words], cwd=fleet.repo, env=fleet.env, stdout=gone, stderr=subprocess.PIPE)
+    assert (done.returncode in (0, 1), done.stderr) == (True, b"")
+
+
+def test_an_output_that_cannot_be_written_is_said(fleet: Fleet) -> None:
+    fleet.begin()
+    evil(fleet)
+    fleet.ganger("run", str(fleet.plan()), "--trust", "--quiet")
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([*GANGER, "log"], cwd=fleet.repo, env=fleet.env, stdout=full, stderr=subprocess.PIPE)
+    assert done.stderr == b"ganger: the output cannot be written: No space left on device\n"
+    assert done.returncode == 70

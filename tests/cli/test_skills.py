@@ -192,5 +192,7 @@ def test_whom_it_is_for_must_be_known(fleet: Fleet) -> None:
     assert fleet.ganger("skills", "install").code == 2
     done = fleet.ganger("skills", "install", "cluade")
     assert done.code == 2 and "./cluade" in done.err
+    assert fleet.ganger("skills", "install", "").code == 2, "a variable that is not set is not this folder"
+    assert not list(fleet.repo.glob("ganger-*"))
     worker = fleet.ganger("skills", "install", "claude", env={"GANGER_RUN": "a.1"})
     assert worker.code == 1 and "may not" in worker.err

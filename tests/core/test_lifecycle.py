@@ -201,13 +201,23 @@ def test_giving_up_ends_the_run() -> None:
     assert events[1:] == (ev.StopRequested(RUN, EndKind.failed, "the worker gave up: too hard"),)
 
 
+def test_giving_up_without_a_reason_says_so() -> None:
+    story = Story(spec())
+    story.started()
+    events = story.do(cmd.ReportFail(RUN, story.token(), " "))
+    assert events[1:] == (ev.StopRequested(RUN, EndKind.failed, "the worker gave up without a reason"),)
+
+
 LONG = [
     (lambda s: done(s, "x" * 20_001), "the summary has 20001 characters, the most is 20000"),
     (lambda s: ask(s, "x" * 4_001), "the question has 4001 characters, the most is 4000"),
-    (lambda s: ask(s, "  "), "the question has 2 characters, the most is 4000"),
+    (lambda s: ask(s, "  "), "the question is empty"),
+    (lambda s: cmd.AddNote(RUN, s.token(), " "), "the note is empty"),
     (lambda s: cmd.AddNote(RUN, s.token(), "x" * 4_001), "the note has 4001 characters, the most is 4000"),
-    (lambda s: ask(s, options=tuple("abcde")), "a question has at most 4 options, each different"),
-    (lambda s: ask(s, options=("a", "a")), "a question has at most 4 options, each different"),
+    (lambda s: ask(s, options=tuple("abcde")), "a question has at most 4 options, each different and none empty"),
+    (lambda s: ask(s, options=("a", "a")), "a question has at most 4 options, each different and none empty"),
+    (lambda s: ask(s, options=("a", "a ")), "a question has at most 4 options, each different and none empty"),
+    (lambda s: ask(s, options=("", "a")), "a question has at most 4 options, each different and none empty"),
     (lambda s: ask(s, options=("a",), recommend="b"), "the recommendation 'b' is not one of the options"),
     (
         lambda s: cmd.SetTodos(RUN, s.token(), (Todo("a", "soon"),)),
@@ -305,6 +315,10 @@ def test_a_worker_that_lingers_after_its_answer_is_not_heard_in_the_old_turn() -
 ANSWERS = [
     (cmd.AnswerQuestion(QuestionId("q7"), "x", "olga"), ("unknown_ref", "there is no open question q7")),
     (cmd.AnswerQuestion(QuestionId("q1"), " ", "olga"), ("invalid", "the answer to q1 is empty")),
+    (
+        cmd.AnswerQuestion(QuestionId("q1"), "x" * 20_001, "olga"),
+        ("invalid", "the answer to q1 has 20001 characters, the most is 20000"),
+    ),
 ]
 
 

@@ -268,6 +268,23 @@ def test_a_chat_is_told_by_its_last_piece():
     assert (meter.used, meter.is_told) == (Tokens(5, 0, 0, 2), True)
 
 
+@pytest.mark.parametrize(
+    ("api", "messages", "is_told"),
+    [
+        ("anthropic", [{"type": "message_start", "message": {}}, {"type": "message_stop"}], False),
+        ("openai", [{"type": "response.completed", "response": {}}], False),
+        ("openai", [{"type": "response.incomplete", "response": {"usage": None}}], False),
+        ("openai", [{"type": "response.failed", "response": {"usage": None}}], True),
+        ("openai", [{"choices": [{"finish_reason": "stop"}]}], False),
+        ("gemini", [{"candidates": [{"finishReason": "STOP"}]}], False),
+    ],
+)
+def test_a_stream_that_ends_without_a_word_of_what_it_used_has_told_nothing(api, messages, is_told):
+    data = "".join(f"data: {json.dumps(one)}\n\n" for one in messages).encode()
+    meter = metered(api, data, 1 << 20)
+    assert (meter.used, meter.is_told) == (Tokens(), is_told)
+
+
 @pytest.mark.parametrize("api", ANSWERS)
 def test_what_a_whole_answer_used(api):
     whole = {

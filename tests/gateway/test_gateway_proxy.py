@@ -165,6 +165,18 @@ def test_an_answer_that_breaks_off_is_charged_with_the_most_and_breaks_off_for_t
     assert charged == Charged(1, reserved.most, announced=False)
 
 
+def test_an_answer_that_does_not_tell_what_it_used_is_charged_with_the_most(gate):
+    silent = [one if one["type"] != "message_start" else {**one, "message": {}} for one in ENDS["anthropic"]]
+    silent = [{name: value for name, value in one.items() if name != "usage"} for one in silent]
+    gate.upstream.answer = lambda path, body: (200, STREAM, sse(silent))
+    gate.grant(limit=Limit(9_000, None))
+    gate.start()
+    codes = [gate.post().status_code for _ in range(5)]
+    reserved, charged, *_ = gate.settled()
+    assert charged == Charged(1, reserved.most, announced=False)
+    assert codes == [200, 200, 403, 403, 403]
+
+
 def test_a_worker_that_leaves_ends_the_call(gate):
     over = threading.Event()
 

@@ -83,6 +83,9 @@ def test_whom_it_concerns_is_told_and_nobody_else(fleet: Fleet) -> None:
     again = fleet.ganger("broadcast", text, "--to", "a", "--to", "b.1")
     passed_over = "a.1 was told the same a short while ago, or has ended\n"
     assert (again.code, again.out) == (0, f"b.1 will be told: ganger show RUN\n{passed_over}")
+    nobody = fleet.ganger("broadcast", text, "--to", "a")
+    assert (nobody.code, nobody.out) == (1, passed_over)
+    assert fleet.ganger("broadcast", " ", "--to", "a").code == 2
     assert fleet.ganger("broadcast", "Once more.", "--to", "a.1").code == 0
     gone = fleet.ganger("broadcast", text, "--to", "x.1")
     assert gone.code == 1 and "x.1 is no live run" in gone.err

@@ -126,7 +126,8 @@ def test_with_two_questions_open_one_answer_is_not_enough(fleet: Fleet) -> None:
 
 
 def test_the_board_is_shown(fleet: Fleet) -> None:
-    board = [{"text": f"step {n}", "state": "done" if n < 5 else "todo"} for n in range(15)]
+    states = [{"state": "done"}] * 5 + [{"state": "todo"}] * 5 + [{}] * 5
+    board = [{"text": f"step {n}", **state} for n, state in enumerate(states)]
     speaking(fleet, f"ganger todos '{json.dumps(board)}'; echo x >> src/a.txt; commit work; ganger ask ready?")
     fleet.item("a")
     assert night(fleet).code == 5
@@ -134,3 +135,14 @@ def test_the_board_is_shown(fleet: Fleet) -> None:
     shown = fleet.ganger("show", "a.1").out
     assert "board: 5 of 12 done\n    completed: step 0\n" in shown and "    pending: step 11\n" in shown
     assert "step 12" not in shown
+
+
+def test_a_worker_that_asks_for_what_is_a_persons_is_not_told_to_begin_a_fleet(fleet: Fleet) -> None:
+    speaking(fleet, "ganger tell b.1 hi 2> $shared/told; echo done >> src/a.txt; commit work; ganger done >&2")
+    fleet.item("a")
+    assert night(fleet).code == 0
+    told = (fleet.shared / "told").read_text()
+    assert "ganger init" not in told
+    assert told.endswith(
+        "\n\na worker sees nothing of its fleet: for it are ganger my-work, may-write, todos, note, ask, done, fail\n"
+    )

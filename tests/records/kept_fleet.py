@@ -68,6 +68,7 @@ class KeptFleet:
         Places(self.state_dir).brief(run, turn).write_text(brief)
         self.write(run, turn, {"stdin": brief, "output.log": "hello\n", "exit.json": "{}", "home/cache/x": "12345"})
         manifest = {"run": run, "turn": turn, "token": self.tokens[run], "base": BASE, "agent": "default", "tier": "T0"}
+        manifest |= {"jail": {"network": "open"}}
         manifest["prompt_sha256"] = hashlib.sha256(brief.encode()).hexdigest()
         self.write(run, turn, {"manifest.json": msgspec.json.encode(manifest).decode()})
         self.do(cmd.RecordStart(RunId(run), self.tokens[run], turn, WorkerId(100 + turn, 1)))

@@ -51,7 +51,7 @@ def test_from_the_item_to_the_landing(fleet: KeptFleet) -> None:
     ]
     details = [detail for line in story.lines for detail in line.details]
     assert details[0] == f"lease: token {fleet.tokens['a.1']}, exclusive, src/**"
-    assert details[1] == f"manifest: agent default, tier T0, token {fleet.tokens['a.1']}"
+    assert details[1] == f"manifest: agent default, tier T0, network open, token {fleet.tokens['a.1']}"
     assert details[2].startswith("prompt: sha256 ") and details[2].endswith(", runs/a.1/turn-1/brief.1.md")
     assert details[3:6] == [
         "output: runs/a.1/turn-1/output.log",

@@ -304,7 +304,7 @@ def test_a_broken_file_leaves_in_force_what_was(desk: Desk) -> None:
     assert found.left_out.startswith(f"{desk.user}/kinds/scout.md:1: opens its settings")
 
 
-def test_settings_of_a_kind_wait_for_the_next_supervisor_and_its_intent_with_them(desk: Desk) -> None:
+def test_texts_that_are_read_anew_leave_settings_as_they_were_and_the_intent_with_them(desk: Desk) -> None:
     rules = desk.rules(set())
     before = rules.now().rulebook
     desk.write({"user/kinds/scout.md": "+++\nintent = 'Another'\n+++\n- More.\n"})

@@ -42,9 +42,11 @@ def stream(folder: Path, price: Price | None = PRICE) -> Stream:
         ([], PRICE, Usage()),
         ([port.Usage(100, 10)], PRICE, Usage(450, 110)),
         ([port.Usage(100, 10)], None, Usage(0, 110)),
-        ([port.Usage(100, 10, 0.5)], PRICE, Usage(500_000, 110)),
-        ([port.Usage(100, 10, 0.0)], PRICE, Usage(0, 110)),
-        ([port.Usage(100, 10), port.Usage(1, 1, 0.1)], PRICE, Usage(100_450, 112)),
+        ([port.Usage(100, 10, 0.5)], PRICE, Usage(450, 110)),
+        ([port.Usage(100, 10, 0.5)], (0.0, 0.0), Usage(0, 110)),
+        ([port.Usage(100, 10, 0.5)], None, Usage(500_000, 110)),
+        ([port.Usage(100, 10, 0.0)], None, Usage(0, 110)),
+        ([port.Usage(100, 10), port.Usage(0, 0, 0.1)], PRICE, Usage(100_450, 110)),
         ([port.Usage(100, 10), port.Usage(150, 20, whole_turn=True)], PRICE, Usage(750, 170)),
         ([port.Usage(150, 20, whole_turn=True)] * 3, PRICE, Usage(750, 170)),
         ([port.Usage(9, 1), port.Usage(3, 1, whole_turn=True)], PRICE, Usage(42, 10)),
@@ -54,6 +56,25 @@ def stream(folder: Path, price: Price | None = PRICE) -> Stream:
 )
 def test_usage_is_summed_and_priced(events: list[port.DriverEvent], price: Price | None, usage: Usage) -> None:
     assert reduce(lambda told, event: tell(told, event, price), events, Told()).usage == usage
+
+
+@pytest.mark.parametrize(
+    ("price", "before", "usage", "conversation"),
+    [
+        (None, Usage(), Usage(900_000, 110), Usage(900_000)),
+        (None, Usage(400_000), Usage(500_000, 110), Usage(900_000)),
+        (None, Usage(1_000_000), Usage(900_000, 110), Usage(900_000)),
+        (PRICE, Usage(400_000), Usage(450, 110), Usage()),
+    ],
+)
+def test_the_money_of_a_conversation_is_counted_once(
+    price: Price | None, before: Usage, usage: Usage, conversation: Usage
+) -> None:
+    total = port.Usage(100, 10, 0.9, whole_turn=True, usd_of_conversation=True)
+    told = reduce(
+        lambda told, event: tell(told, event, price, {"s": before}.__getitem__), [port.Started("s"), total], Told()
+    )
+    assert (told.usage, told.conversation) == (usage, conversation)
 
 
 @pytest.mark.parametrize(

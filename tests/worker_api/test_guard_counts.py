@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hooked_run import OTHER, RUN, SECRET, Hook, gate_of, reason, view
+from hooked_run import NOW_MS, OTHER, RUN, SECRET, Hook, gate_of, reason, view
 
+from ganger.core.ids import Token
 from ganger.drivers import port
 from ganger.drivers.command import CommandDriver
 from ganger.drivers.hooks import HookEvent
@@ -53,6 +54,32 @@ def test_every_question_is_told(gate: Gate, tmp_path: Path, payload: bytes, deni
 def test_what_comes_after_a_use_is_none(gate: Gate, tmp_path: Path, event: HookEvent) -> None:
     Hook(gate, tmp_path).raw(event, WRITE)
     assert not [one for one in told(gate) if isinstance(one, Asking)]
+
+
+def test_a_use_takes_as_long_as_its_agent_says_or_from_its_question_on(gate: Gate, tmp_path: Path) -> None:
+    hook = Hook(gate, tmp_path)
+    said = json.dumps({**json.loads(WRITE), "duration_ms": 7}).encode()
+    for number in range(300):
+        hook.raw(HookEvent.pre_tool, WRITE.replace(b"src/x", b"src/%d" % number), NOW_MS + number)
+    hook.raw(HookEvent.pre_tool, WRITE, NOW_MS)
+    hook.raw(HookEvent.pre_tool, WRITE.replace(b"src/x", b"docs/x"), NOW_MS)
+    gate.out.clear()
+    for payload, took_ms in (
+        (WRITE, 1_500),
+        (WRITE, 0),
+        (said, 7),
+        (WRITE.replace(b"src/x", b"src/299"), 1_201),
+        (WRITE.replace(b"src/x", b"src/0"), 0),
+        (WRITE.replace(b"src/x", b"docs/x"), 0),
+    ):
+        hook.raw(HookEvent.post_tool, payload, NOW_MS + 1_500)
+        assert [one.took_ms for one in told(gate)] == [took_ms], payload
+
+
+@pytest.mark.parametrize("payload", [b"{", b"[" * 100_000])
+def test_a_use_that_cannot_be_read_is_on_record_too(gate: Gate, tmp_path: Path, payload: bytes) -> None:
+    assert Hook(gate, tmp_path).raw(HookEvent.post_tool, payload) == b""
+    assert told(gate) == [Used(RUN, Token(7), UNREAD)]
 
 
 def test_a_question_that_does_not_count_is_denied_on_record(gate: Gate, tmp_path: Path) -> None:

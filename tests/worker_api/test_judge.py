@@ -12,6 +12,9 @@ from msgspec.structs import replace
 
 from ganger.core.model import Writes
 from ganger.core.patterns import PathRules
+from ganger.drivers.hooks import Deny, HookEvent, asked_of, load_dialect
+from ganger.worker_api.guards import Memory
+from ganger.worker_api.judge import judge
 
 OUT = "{} is outside the scope src/**; ask, or leave it"
 AWAY = "{} lies outside your workspace; name a file inside your workspace"
@@ -195,6 +198,12 @@ def test_the_gate_reads_no_file(hook: Hook, workspace: Path) -> None:
         "sh -c '" + "rm src/q;" * 20_000 + "'",
         "rm " + "src/inner/../" * 15_000 + "a.py",
         "<<A " * 49_000,
+        "env -Senv " * 20_000,
+        "$(" * 100_000,
+        "$(a)`b`" * 28_000,
+        "((a(b)" * 30_000,
+        "[[ a " * 40_000,
+        "sh <<A\n" + "rm src/q\n" * 20_000 + "A\n",
     ],
 )
 def test_no_command_keeps_the_gate_from_others(hook: Hook, command: str) -> None:
@@ -214,8 +223,76 @@ def test_no_command_keeps_the_gate_from_others(hook: Hook, command: str) -> None
         "time -p rm docs/x.md",
         "busybox rm docs/x.md",
         "curl --output=docs/x.md https://x.test",
+        "curl -sSLo docs/x.md https://x.test",
+        "wget -qOdocs/x.md https://x.test",
+        "sort -uo docs/x.md x",
+        "env -S 'rm docs/x.md'",
+        "env -i -S'A=1 rm' docs/x.md",
+        "env --split-string='rm docs/x.md'",
+        "echo $(rm docs/x.md)",
+        'said="$(cd docs/.. && rm docs/x.md 2>&1)"',
+        "echo `rm docs/x.md` > /dev/null",
+        "bash <<'E'\nrm docs/x.md\nE",
+        "cat <<'E' | sh -s\nrm docs/x.md\nE",
+        "bash <<< 'rm docs/x.md'",
+        "case a in a) rm docs/x.md;; esac",
+        "function f { rm docs/x.md; }; f",
+        "patch -p1 <<'E'\n--- a/docs/x.md\n+++ b/docs/x.md\n@@ -1 +1 @@\nE",
+        "git apply - <<'E'\n--- a/docs/x.md\n+++ b/docs/x.md\n@@ -1 +1 @@\nE",
+        "patch docs/x.md some.diff",
     ],
 )
 def test_who_runs_a_command_for_another_hides_nothing(hook: Hook, command: str) -> None:
     assert hook.tool("Bash", {"command": command}) == OUT.format("docs/x.md")
     assert hook.tool("Bash", {"command": command.replace("docs/x.md", "src/a.py")}) == ""
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "cd docs & rm src/a.py",
+        "cd docs && make serve & rm src/a.py",
+        "cd docs | rm src/a.py",
+        "ls | cd docs; rm src/a.py",
+        "(cd docs && ls) | cat; rm src/a.py",
+        "env -C src rm a.py",
+        "env --chdir=src rm a.py",
+        "curl -O https://x.test/docs/x.md",
+        "curl -fsSLO https://x.test/x",
+        "wget -qO- https://x.test/x",
+        "(( a > 3 )) && rm src/a.py",
+        "while ((n-- > 0)); do rm src/a.py; done",
+        "[[ $a > docs/x.md ]] && rm src/a.py",
+        "echo $((3 > 2))",
+        "git commit -m \"$(cat <<'E'\nSay why it is > docs/x.md :)\n\nrm docs/x.md\nE\n)\"",
+        "python3 - <<'E'\nif a > docs: pass\nE",
+        "bash make.sh <<'E'\nrm docs/x.md\nE",
+        "cat <<'E'\nrm docs/x.md\nE",
+        "git apply --check - <<'E'\n+++ b/docs/x.md\nE",
+        "patch --dry-run -p1 <<'E'\n+++ b/docs/x.md\nE",
+    ],
+)
+def test_what_writes_nothing_else_is_left_alone(hook: Hook, command: str) -> None:
+    assert hook.shell(command) == ""
+
+
+@pytest.mark.parametrize(
+    "command", ["cd src && make & rm docs/x.md", "cd docs; make & rm x.md", "cd docs\nls | cat\nrm x.md"]
+)
+def test_where_a_command_runs_is_known_behind_others(hook: Hook, command: str) -> None:
+    assert hook.shell(command) == OUT.format("docs/x.md")
+
+
+@pytest.mark.parametrize("rest", ["--edit", "--remove-section user", "--unset user.name", "set user.name x"])
+def test_configuration_stays_however_it_is_changed(hook: Hook, rest: str) -> None:
+    assert hook.shell(f"git config {rest}").startswith("git's configuration and hooks stay as they are")
+
+
+@pytest.mark.parametrize("cwd", ["/a\0b", "/\ud800", "b\0"])
+@pytest.mark.parametrize("tool", [("Write", {"file_path": "src/a.py"}), ("Bash", {"command": "rm src/a.py"})])
+def test_who_works_in_no_folder_is_told_so(workspace: Path, cwd: str, tool: tuple[str, dict[str, str]]) -> None:
+    asked = asked_of(
+        load_dialect("claude"), HookEvent.pre_tool, {"cwd": cwd, "tool_name": tool[0], "tool_input": tool[1]}
+    )
+    refusal = judge(RULES, view(workspace), asked, Memory(), (), NOW_MS)
+    assert refusal == Deny(f"{cwd!r} names no folder to work in; name a file inside your workspace")

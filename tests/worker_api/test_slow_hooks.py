@@ -18,6 +18,7 @@ from ganger.core.model import ItemSpec
 from ganger.core.policy import Policy
 from ganger.drivers.hooks import HookEvent, load_dialect
 from ganger.journal.store import Store
+from ganger.service import place
 from ganger.service.door import keep_policy
 from ganger.service.fleet import Accepted, Fleet
 from ganger.service.places import Places
@@ -30,10 +31,10 @@ HELD = "src/x is held by a.1; wait for it, or ganger stop a.1: its work is kept"
 
 @pytest.fixture
 def repo(tmp_path: Path) -> Path:
-    place = tmp_path / "repo"
-    subprocess.run(["git", "init", "-q", str(place)], check=True)
-    (place / "src").mkdir()
-    return place
+    made = tmp_path / "repo"
+    subprocess.run(["git", "init", "-q", str(made)], check=True)
+    (made / "src").mkdir()
+    return made
 
 
 @pytest.fixture
@@ -79,6 +80,65 @@ def test_a_person_is_told_who_holds_a_file(repo: Path, fleet: Fleet) -> None:
     assert person(repo, "Write", {"file_path": "src/x"}) == ""
 
 
+@pytest.mark.parametrize(
+    ("cwd", "path", "held"),
+    [
+        (".", "repo/src/x", True),
+        (".", "repo/docs/x", False),
+        (".", "src/x", False),
+        ("linked", "src/x", True),
+        ("linked/src", "x", True),
+        ("linked", "docs/x", False),
+        ("linked", "../repo/src/x", True),
+        ("repo", "../linked/src/x", True),
+        ("repo", "inner/src/x", True),
+        ("repo", "other/src/x", False),
+        ("repo", "link/x", True),
+    ],
+)
+def test_the_checkout_is_that_of_the_file_whatever_is_worked_in(
+    repo: Path, fleet: Fleet, tmp_path: Path, cwd: str, path: str, held: bool
+) -> None:
+    git = ("git", "-C", str(repo), "-c", "user.name=x", "-c", "user.email=x@example.invalid")
+    subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "x"], check=True)
+    for made in (tmp_path / "linked", repo / "inner"):
+        subprocess.run([*git, "worktree", "add", "-q", "--detach", str(made)], check=True, capture_output=True)
+        (made / "src").mkdir()
+    subprocess.run(["git", "init", "-q", str(repo / "other")], check=True)
+    (repo / "link").symlink_to("src")
+    keep_apart(tmp_path, repo)
+    environ = {"XDG_STATE_HOME": str(tmp_path / "states"), "HOME": str(tmp_path)}
+    for tool, arguments in (("Write", {"file_path": path}), ("Bash", {"command": f"rm {path}"})):
+        payload = {"cwd": str(tmp_path / cwd), "tool_name": tool, "tool_input": arguments}
+        assert ask(environ, payload, tmp_path) == (HELD if held else "")
+
+
+def keep_apart(tmp_path: Path, repo: Path) -> None:
+    """Give the fleet the state directory that its repository, and no other, has."""
+    own = place.state_dir(repo, {"XDG_STATE_HOME": str(tmp_path / "states")})
+    own.parent.mkdir(parents=True)
+    own.symlink_to(tmp_path / "state")
+
+
+@pytest.mark.parametrize(
+    ("command", "held"),
+    [
+        ("rm -rf src", "src/x"),
+        ("mv src away", "src/x"),
+        ("cp docs/y src", "src/y"),
+        ("cp docs/y src/", "src/y"),
+        ("mkdir src/new", ""),
+        ("rm -rf docs", ""),
+        ("rm -rf ../repo", "src/x"),
+    ],
+)
+def test_a_folder_stands_for_the_files_in_it(repo: Path, fleet: Fleet, command: str, held: str) -> None:
+    (repo / "docs").mkdir()
+    for name in ("src/x", "docs/y"):
+        (repo / name).write_text("")
+    assert person(repo, "Bash", {"command": command}) == HELD.replace("src/x", held) * bool(held)
+
+
 def test_without_a_fleet_nothing_is_held(repo: Path, tmp_path: Path) -> None:
     assert person(repo, "Write", {"file_path": "src/x"}) == ""
     (tmp_path / "plain").mkdir()
@@ -95,12 +155,12 @@ def test_with_a_journal_that_cannot_be_read_nothing_is_written(repo: Path, tmp_p
 def test_a_worker_that_sees_the_journal_is_answered_by_it(repo: Path, fleet: Fleet, tmp_path: Path) -> None:
     state = tmp_path / "state"
     lease = fleet.look(lambda found, _: found.runs[RUN].lease)
-    place = Places(state).run(RUN)
-    place.mkdir(parents=True)
-    (place / RULES).write_bytes(encode(Rules()))
-    (place / VIEW).write_bytes(encode(RunView(RUN, lease.token, "", str(repo), lease)))
+    folder = Places(state).run(RUN)
+    folder.mkdir(parents=True)
+    (folder / RULES).write_bytes(encode(Rules()))
+    (folder / VIEW).write_bytes(encode(RunView(RUN, lease.token, "", str(repo), lease)))
     environ = {
-        "GANGER_DOOR": str(place / "door"),
+        "GANGER_DOOR": str(folder / "door"),
         "GANGER_RUN": RUN,
         "GANGER_TOKEN": str(lease.token),
         "GANGER_SECRET": SECRET,

@@ -157,6 +157,21 @@ def test_every_tool_by_the_sdks_own_client(served, door, state, way):
     assert {message.secret for message in door.said} == {served.secret}
 
 
+def test_a_program_that_nobody_connects_speaks_mcp_by_itself(door, state):
+    (door.folder.parent / "turn-1").mkdir()
+    (door.folder.parent / "turn-1/brief.1.md").write_text("# Do auth\n")
+    me = {"GANGER_RUN": RUN, "GANGER_TOKEN": str(TOKEN), "GANGER_SECRET": "s" * 64, "GANGER_TURN": "1"}
+    env = me | {"GANGER_DOOR": str(door.folder)}
+    own = stdio_client(StdioServerParameters(command=sys.executable, args=["-m", "ganger", "mcp"], env=env))
+    listed, answers = spoken(own, ("my_work", {}), ("done", CALLS["done"]), ("note", {"text": "x", "run": "b.1"}))
+    assert {tool.name for tool in listed} == set(tools.TOOLS) - tools.WITH_GRANT
+    assert answers[0] == ("# Do auth\n", False)
+    assert answers[1] == ("Reported. End your turn now. Your commits are checked now.", False)
+    assert answers[2][1] and "unknown field `run`" in answers[2][0]
+    said = [one for one in door.said if isinstance(one, Say)]
+    assert [(type(one.command), one.command.run, one.secret) for one in said] == [(cmd.ReportDone, RUN, "s" * 64)]
+
+
 def test_what_is_said_follows_the_brief_and_is_read_when_the_worker_calls_again(served, door, state):
     brief = state / "runs" / RUN / "turn-1" / "brief.1.md"
     brief.parent.mkdir()

@@ -20,9 +20,6 @@ def agents() -> None:
 agents.add_command(install)
 
 
-agents.add_command(install)
-
-
 @agents.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
 def list_(as_json: bool) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import secrets
+import shlex
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import click
 from ganger.cli.options import as_json
 from ganger.cli.output import YES, say, say_json, tell
 from ganger.cli.reply import a_person
-from ganger.drivers.hook_install import agents, place_of
+from ganger.drivers.hook_install import agents, place_of, switched_off
 from ganger.drivers.hooks import HookEvent, hook_command, load_dialect
 from ganger.errors import ConfigError, UsageError
 from ganger.worker_api.gatekeeper import hooks
@@ -51,6 +52,8 @@ def install(agent: str, uninstall: bool, dry: bool, as_json: bool) -> int:
         value = {"agent": agent, "path": str(place.path), "installed": not uninstall, "changed": changed, "dry": dry}
         say_json("ganger.agents-install", value)
         return YES
+    if not uninstall and (setting := switched_off(after)):
+        tell(f"{place.path}: `{setting}` switches hooks off: {agent} asks nobody until you change that")
     if not changed:
         tell(f"{place.path}: {'they were not there' if uninstall else 'they are there already'}")
         return YES
@@ -64,6 +67,8 @@ def install(agent: str, uninstall: bool, dry: bool, as_json: bool) -> int:
 def _text(path: Path) -> str:
     """What stands in the settings; empty when there are none."""
     try:
+        if path.exists() and not path.is_file():
+            raise UsageError(f"{path} is no file", "correct it, then try again")
         with path.open("rb") as file:
             return file.read(SETTINGS_BYTES_MAX).decode()
     except FileNotFoundError:
@@ -74,13 +79,15 @@ def _text(path: Path) -> str:
 
 def write_whole(path: Path, text: str) -> None:
     """Put a text in the place of the settings, as a whole; an empty one means that there are none."""
+    fresh = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
+        if path.exists() and not path.stat().st_mode & 0o222:
+            raise UsageError(f"{path} is not to be written: its mode says so", f"chmod u+w {shlex.quote(str(path))}")
         if not text:
             with suppress(FileNotFoundError):
                 path.unlink()
             return
         path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
         handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with os.fdopen(handle, "wb") as file:
             if path.exists():
@@ -90,4 +97,6 @@ def write_whole(path: Path, text: str) -> None:
             os.fsync(handle)
         fresh.replace(path)
     except OSError as error:
+        with suppress(OSError):
+            fresh.unlink()
         raise UsageError(f"{path} cannot be written: {error.strerror}", "check its owner and mode") from error

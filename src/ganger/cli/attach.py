@@ -66,7 +66,7 @@ def attach(context: click.Context, ref: str, take_over: bool, here: bool, only_p
         state = look(app.state_dir()).state
         run = state.runs.get(RunId(name))
         if run is None:
-            return _show_the_end(app, looking, name)
+            return _show_the_end(app, looking, name, opens=only_print or as_json)
     if as_json:
         return _say_way(app, _way(app, state, run))
     if only_print:
@@ -88,16 +88,20 @@ def attach(context: click.Context, ref: str, take_over: bool, here: bool, only_p
     return _open_in_tmux(app, run, tmux)
 
 
-def _show_the_end(app: App, looking: Looking, name: str) -> int:
-    """Show the last screen of a worker whose run is over."""
+def _show_the_end(app: App, looking: Looking, name: str, *, opens: bool) -> int:
+    """Show the last screen of a worker whose run is over; NotAttachable where it was asked how that `opens`."""
     row = looking.reader.run(name)
     assert row is not None, name
     gone = "its workspace is gone" if not Places(looking.state_dir).workspace(name).exists() else "it is not live"
+    if opens:
+        raise NotAttachable(f"{name} has ended ({row.status}), and {gone}", f"ganger log {name}")
     last = last_lines(app, looking, name, LAST_LINES)
     tell(f"{name} has ended ({row.status}), and {gone}" + ("; the last it printed:\n" if last else ""))
     for line in last:
         say(line)
-    tell(f"\nganger log {name} shows all of it, ganger salvage show {name} what it left, ganger retry {row.item}")
+    landed = row.status == "landed"
+    left = f"ganger diff {name} what it changed" if landed else f"ganger salvage show {name} what it left"
+    tell(f"\nganger log {name} shows all of it, {left}" + ("" if landed else f"; ganger retry {row.item}"))
     return NO
 
 

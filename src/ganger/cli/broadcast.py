@@ -13,7 +13,7 @@ import click
 from ganger.cli.control import fleet_at
 from ganger.cli.main import App
 from ganger.cli.options import as_json
-from ganger.cli.output import NO, say, say_json, table, tell, tell_error, way_forward
+from ganger.cli.output import NO, YES, say, say_json, table, tell, tell_error, way_forward
 from ganger.cli.reply import answered, ask, asker, exit_of, name_of, of_refusal
 from ganger.cli.state import look
 from ganger.cli.tell import as_text, live_run
@@ -60,6 +60,8 @@ def broadcast(
     """
     state_dir = fleet_at(app)
     seen = look(state_dir)
+    if not text.strip():
+        raise UsageError("the notice is empty", "ganger broadcast --help")
     for pattern in about:
         if fault := scope_fault(pattern, seen.policy.paths):
             raise UsageError(fault, "as in --about 'src/**'")
@@ -86,7 +88,7 @@ def broadcast(
         tell_error(f"refused ({refusal.code}): {refusal.reason}", way_forward(refusal))
     elif reply is not None:
         _say_told(told, [run for run in chosen if run not in told])
-    return exit_of(reply) if reply is not None else NO
+    return exit_of(refusal) if refusal is not None else YES if told else NO
 
 
 def _workers(

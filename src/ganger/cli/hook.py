@@ -28,7 +28,8 @@ def hook(app: App, event: str, agent: str) -> int:
     from ganger.worker_api.slow import answer
 
     dialect, kind = load_dialect(agent), HookEvent(event)
-    payload = sys.stdin.buffer.read(PAYLOAD_BYTES_MAX + 1)
+    # There is none where the agent closed it, and nothing is no question.
+    payload = sys.stdin.buffer.read(PAYLOAD_BYTES_MAX + 1) if hasattr(sys.stdin, "buffer") else b""
     start = app.start if app.start.is_absolute() else Path.cwd()
     sys.stdout.buffer.write(answer(os.environ, kind, dialect, payload, start, wall_ms()))
     sys.stdout.buffer.flush()

@@ -14,12 +14,14 @@ from ganger.cli.options import as_json
 from ganger.cli.output import YES, say, say_json, table, tell
 from ganger.cli.reply import a_person
 from ganger.core.model import Kind
-from ganger.errors import UsageError
+from ganger.errors import RepositoryError, StateDirError, UsageError
 from ganger.plans.wording import listed, nearest
 from ganger.service import config as configuration
-from ganger.service import place, trust, wiring
+from ganger.service import kinds_in_force, place, wiring
 from ganger.service.config import Config
+from ganger.service.door import Tell, tell_supervisor
 from ganger.service.kinds import Told
+from ganger.service.kinds_in_force import Standing
 from ganger.service.layers import Setting
 
 
@@ -37,14 +39,19 @@ def list_(app: App, as_json: bool) -> int:
     Exit status: 0; 2 a file of a kind is wrong.
     """
     config = _config(app)
+    waiting = _waiting(app, config)
     if as_json:
-        say_json("ganger.kinds", {"kinds": [_row(config, kind) for kind in config.kinds]})
+        say_json("ganger.kinds", {"kinds": [_row(config, kind) for kind in config.kinds], "waiting": waiting})
         return YES
     rows = [
         (kind.name, kind.writes.value, str(kind.workers_max or "-"), _places(config, kind.name), _intent(config, kind))
         for kind in config.kinds
     ]
     table(rows, ("KIND", "WRITES", "WORKERS", "FROM", "INTENT"))
+    if waiting:
+        tell("\nnot in force with the supervisor that is up:")
+        for name, why in waiting.items():
+            tell(f"  {name} {why}")
     return YES
 
 
@@ -63,12 +70,19 @@ def show(app: App, name: str, as_json: bool) -> int:
         known = [one.name for one in config.kinds]
         raise UsageError(f"there is no kind {name!r}", nearest(name, known) or f"known: {listed(known)}")
     settings, files = _settings(config, name), config.rulebook.files_of(name)
-    told = config.rulebook.told(name)
+    told, in_force = config.rulebook.told(name), _standing(app)
+    waits = _waiting(app, config).get(name, "")
     if as_json:
         rows = [{"key": s.key, "value": s.value, "source": s.source, "path": s.path, "line": s.line} for s in settings]
         shown = [{"source": one.source, "path": one.path, "sha256": one.sha256} for one in files]
-        say_json("ganger.kind", {**_row(config, kind), "settings": rows, "files": shown, "told": told})
+        said = {"settings": rows, "files": shown, "told": told, "waits": waits}
+        say_json("ganger.kind", {**_row(config, kind), **said})
         return YES
+    if waits and in_force is not None:
+        tell(f"not in force with the supervisor that is up: {name} {waits}")
+        for key, value in in_force.kinds.get(name, {}).items():
+            tell(f"  there it has {key} = {value}")
+        tell("")
     table([(s.key.split(".", 2)[2], s.value, _where(s)) for s in settings], ("SETTING", "VALUE", "FROM"))
     say()
     table([(one.path, one.source) for one in files], ("TOLD BY", "FROM"))
@@ -81,7 +95,7 @@ def show(app: App, name: str, as_json: bool) -> int:
 @as_json
 @click.pass_obj
 def agree(app: App, trusted: bool, as_json: bool) -> int:
-    """Agree to what this repository's files have workers told; a supervisor that is up heeds it at its next start.
+    """Agree to what this repository says of kinds and has workers told; a supervisor that is up heeds it from then on.
 
     Exit status: 0 it is agreed to; 2 nobody agrees, or a file is wrong.
     """
@@ -93,10 +107,16 @@ def agree(app: App, trusted: bool, as_json: bool) -> int:
         tell(f"Workers would be told {told}")
         for one in book.of_project:
             tell(f"  {_file_line(one)}")
+        settings = kinds_in_force.project_settings(parts.config)
+        if settings:
+            tell("\nThese settings of kinds would hold:\n")
+        for setting in settings:
+            tell(f"  {setting.path}:{setting.line}: {setting.key} = {setting.value}")
         if not (sys.stdin.isatty() and click.confirm("\nHave them told?", err=True)):
             raise UsageError("nobody has agreed to these files", "read them, then add --trust")
     place.prepare(parts.state_dir, parts.repository.common_dir)
-    trust.trust(parts.state_dir, book.digest, who)
+    wiring.agree_to_kinds(parts, who)
+    tell_supervisor(parts.state_dir, Tell("wake"))
     if as_json:
         files = [{"path": one.path, "sha256": one.sha256} for one in book.of_project]
         say_json("ganger.kinds-agree", {"digest": book.digest, "files": files})
@@ -108,6 +128,24 @@ def agree(app: App, trusted: bool, as_json: bool) -> int:
 def _config(app: App) -> Config:
     repository = wiring.open_here(app.start, os.environ, app.state_override)
     return configuration.load(repository.top, configuration.user_config_path(os.environ), os.environ, {})
+
+
+def _standing(app: App) -> Standing | None:
+    """What the supervisor that is up left word of; None when there is none."""
+    try:
+        state_dir = place.state_dir(app.start, os.environ, app.state_override)
+    except (RepositoryError, StateDirError):
+        return None
+    return kinds_in_force.kept(state_dir) if wiring.is_supervised(state_dir) else None
+
+
+def _waiting(app: App, config: Config) -> dict[str, str]:
+    """The kinds that are not in force as they are written down, each with why; none when no supervisor is up."""
+    standing, settings = _standing(app), kinds_in_force.settings_of(config)
+    if standing is None:
+        return {}
+    found = {name: standing.why(name, settings.get(name, {})) for name in {**standing.waits, **settings}}
+    return {name: why for name, why in sorted(found.items()) if why}
 
 
 def _row(config: Config, kind: Kind) -> dict[str, Any]:
@@ -136,7 +174,8 @@ def _places(config: Config, name: str) -> str:
     files = [one.source for one in config.rulebook.kinds.get(name, ())]
     found = [source for one in _settings(config, name) for source in (*one.overrides, one.source)]
     every = {*files, *found}
-    return ", ".join(source for source in ("built-in", "user", "project") if source in every) or "project"
+    order = ("built-in", *(one.source for one in config.packages), "user", "project")
+    return ", ".join(source for source in order if source in every) or "project"
 
 
 def _where(setting: Setting) -> str:

@@ -18,8 +18,9 @@ import msgspec
 
 from ganger.cli.look import Looking
 from ganger.cli.main import App
-from ganger.cli.output import NO, YES, clock, say, say_json, tell_error
+from ganger.cli.output import NO, YES, clock, say, say_json, tell, tell_error
 from ganger.cli.transcript import Piece, Transcript, as_printed
+from ganger.core.ids import is_run_id
 from ganger.drivers.port import Driver, load_driver
 from ganger.errors import GangerError
 from ganger.service import wiring
@@ -42,7 +43,7 @@ def log(app: App, ref: str | None, follow: bool, last: int | None, raw: bool, as
 
     The output of an agent program is told in the same words for each of them: what it says, which tools it uses on
     what, what it spent, and how its turn ended. It stays readable when the worker and its workspace are gone, until the
-    run's output is pruned. Nobody is asked, and no model hears of it.
+    run's output is pruned. Nobody is asked, and no model hears of it. With --follow, an item's first run is waited for.
 
     Exit status: 0 there is something; 1 it has printed nothing yet, or that was pruned.
     """
@@ -51,6 +52,8 @@ def log(app: App, ref: str | None, follow: bool, last: int | None, raw: bool, as
 
         return tail_events(app.state_dir(), last or 50, follow=follow, as_json=as_json)
     with Looking(app) as looking:
+        if follow and not is_run_id(ref):
+            _await_begin(looking, ref)
         run = looking.run(ref).id
         if as_json:
             _pieces(app, looking, run, follow)
@@ -60,6 +63,18 @@ def log(app: App, ref: str | None, follow: bool, last: int | None, raw: bool, as
             return YES
         tell_error(f"{run} {_why_no_output(looking, run)}")
         return NO
+
+
+def _await_begin(looking: Looking, ref: str) -> None:
+    """Wait until an item has had a run, or is to have none."""
+    from ganger.cli.progress import SETTLED
+
+    is_told = False
+    while (item := looking.item(ref)).status not in SETTLED and not looking.reader.runs(item.id):
+        if not is_told:
+            tell(f"item {item.id} has had no run yet: waiting for one")
+        is_told = True
+        time.sleep(FOLLOW_S)
 
 
 def last_lines(app: App, looking: Looking, run: str, number: int) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from ganger.cli.main import App
 from ganger.cli.options import as_json
 from ganger.cli.output import NO, YES, clock, plain, say, say_json, span, table, tell_error
 from ganger.core.fidelity import Fidelity, fidelity
-from ganger.core.ids import is_question_id, is_run_id
+from ganger.core.ids import RunId, is_question_id, is_run_id, item_of
 from ganger.core.model import CheckResult, Evidence, ItemSpec, Rung, Todo, Verdict, is_agents
 from ganger.core.verdict import needed_rung, weakened_text
 from ganger.errors import GitFailed, UsageError
@@ -57,7 +57,9 @@ class Looking:
             runs = self.reader.runs(self.item(ref).id)
             found = runs[-1] if runs else None
         if found is None:
-            raise UsageError(f"there is no run {ref!r}" if is_run_id(ref) else f"item {ref} has had no run yet")
+            if is_run_id(ref):
+                raise UsageError(f"there is no run {ref!r}", f"ganger show {item_of(RunId(ref))} lists those there are")
+            raise UsageError(f"item {ref} has had no run yet", f"ganger why {ref} says what it waits for")
         return found
 
 

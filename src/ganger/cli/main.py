@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import importlib
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ import click
 
 from ganger import __version__
 from ganger.cli.output import FAULT, INTERRUPTED, USAGE, hung_up, say_json, tell, tell_error
-from ganger.errors import GangerError, UsageError
+from ganger.errors import GangerError, StateDirError, UsageError, WorldFailed
 
+FOR_WORKERS = "a worker sees nothing of its fleet: for it are ganger my-work, may-write, todos, note, ask, done, fail"
+"""In the place of a hint that tells a person to begin a fleet: a worker would do so, where it is at work."""
 GROUPS: dict[str, tuple[str, ...]] = {
     "start": ("init", "doctor", "demo"),
     "plan": ("plan",),
@@ -155,9 +158,17 @@ class Tree(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            found = super().invoke(ctx)
         except BrokenPipeError:  # click itself would exit with 1, which means no
             return hung_up()
+        try:
+            # What is written only when the process ends can fail where nobody is left to say so.
+            sys.stdout.flush()
+        except OSError as error:
+            hung_up()
+            if not isinstance(error, BrokenPipeError):
+                raise WorldFailed(f"the output cannot be written: {error.strerror}") from error
+        return found
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -285,6 +296,9 @@ def main(args: list[str], *, alone: bool = False) -> int:
     except (click.Abort, KeyboardInterrupt):
         tell_error("interrupted")
         return INTERRUPTED
+    except StateDirError as error:
+        tell_error(error.message, FOR_WORKERS if os.environ.get("GANGER_RUN") else error.hint)
+        return error.exit_code
     except GangerError as error:
         tell_error(error.message, error.hint)
         return error.exit_code

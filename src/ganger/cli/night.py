@@ -29,6 +29,7 @@ from ganger.core import commands as cmd
 from ganger.core.ids import Commit, ItemId
 from ganger.core.loop import Intent, StopReason
 from ganger.core.model import Refusal
+from ganger.core.policy import Policy
 from ganger.drivers.background import start_detached
 from ganger.drivers.hooks import DIALECTS
 from ganger.drivers.port import must_speak
@@ -36,14 +37,19 @@ from ganger.errors import ConfigError, GangerError, UsageError
 from ganger.git import trash
 from ganger.git.hub import Hub
 from ganger.jail.choice import TIERS, look
+from ganger.jail.port import Jail
 from ganger.journal.clock import wall_ms
 from ganger.plans.port import Plan
 from ganger.plans.values import SECOND_MS
 from ganger.service import ci, containment, place, predicates, reconcile_step, scorers, trust, wiring
+from ganger.service import config as configuration
+from ganger.service.config import CONFIG_NAME, Config
 from ganger.service.door import Door, Tell, submit, tell_supervisor
 from ganger.service.fleet import Fleet
 from ganger.service.hidden import of_environment
 from ganger.service.hook_settings import GateMode
+from ganger.service.kinds import places
+from ganger.service.kinds_in_force import KindsInForce
 from ganger.service.worker_door import WorkerDoor
 from ganger.supervisor import sharing, walls
 from ganger.supervisor.effects import CiSeen
@@ -303,7 +309,7 @@ def supervise(
             hooked,
             metered,
             tooled,
-            Told(wiring.rules(parts, os.environ), parts.config.presets, parts.config.explain()),
+            _told(parts),
             hidden,
         )
         asked = predicates.Predicates(
@@ -314,7 +320,8 @@ def supervise(
         )
         predicates.keep(asked)
         step = reconcile_step.of_fleet(parts.state_dir, parts.repository.top, parts.config.driver)
-        supervisor = Supervisor(fleet, world, watch, intent, once=once, predicates=asked, driver=step)
+        kinds = _kinds(parts, fleet, world, jail)
+        supervisor = Supervisor(fleet, world, watch, intent, once=once, predicates=asked, driver=step, kinds=kinds)
         shows = progress.shown(parts, fleet, supervisor, on=shown, tries=shown or stays)
         with mirror.kept(parts.state_dir), shows, _signals(supervisor), _door(parts, supervisor):
             reason = _tick_until_over(fleet, supervisor, stays)
@@ -359,6 +366,38 @@ def _gateway(parts: wiring.Parts) -> Metered | None:
         raise ConfigError('`network = "gateway"` needs packages that are not installed', "pip install 'ganger[agents]'")
     keys = {name: os.environ[name] for name in config.model_keys if name in os.environ}
     return Metered(parts.state_dir, config.model_prices, keys, parts.state_dir / wiring.LOCK)
+
+
+def _told(parts: wiring.Parts) -> Told:
+    """With what launches are made besides their items."""
+    return Told(wiring.rules(parts, os.environ), parts.config.presets, parts.config.explain())
+
+
+def _kinds(parts: wiring.Parts, fleet: Fleet, world: RealWorld, jail: Jail) -> KindsInForce:
+    """The kinds of a supervisor: read anew where they are written down, as by the command that started it."""
+    top, user = parts.repository.top, configuration.user_config_path(os.environ)
+
+    def read() -> Config:
+        found = configuration.load(top, user, os.environ, parts.flags)
+        wiring.load_agents(found)
+        found.jail.refuse_unheld(jail)
+        return found
+
+    def adopt(config: Config, policy: Policy) -> None:
+        now = replace(parts, config=config, policy=policy)
+        world.adopt(policy, config.jail.bounds, _told(now), _reads_plans(now))
+
+    return KindsInForce(
+        parts.state_dir,
+        fleet,
+        parts.config,
+        read,
+        lambda config: places(top, user, config.packages),
+        (top / CONFIG_NAME, *([user] if user is not None else [])),
+        lambda digest: trust.is_trusted(parts.state_dir, digest),
+        adopt,
+        tell,
+    )
 
 
 def _reads_plans(parts: wiring.Parts) -> Callable[[str], cmd.AddPlan | str]:
@@ -510,7 +549,8 @@ def _add(parts: wiring.Parts, plan: Plan) -> bool:
 
 def _start_background(app: App, parts: wiring.Parts, log: Path) -> int:
     """Start a supervisor and wait until it holds the fleet; its process id. NotUp when it does not."""
-    argv = [sys.executable, "-m", "ganger", "-C", str(app.start.resolve()), "--state-dir", str(parts.state_dir)]
+    # The working directory is the repository, whose files are not ours to import.
+    argv = [sys.executable, "-P", "-m", "ganger", "-C", str(app.start.resolve()), "--state-dir", str(parts.state_dir)]
     pid = start_detached((*argv, "up", "--foreground"), os.environ, log)
     if not _wait_until(lambda: wiring.is_supervised(parts.state_dir)):
         raise NotUp(f"the supervisor did not start; {log} ends with:\n{log.read_text(errors='replace')[-2000:]}")

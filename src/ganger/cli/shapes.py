@@ -41,9 +41,9 @@ SHAPES: dict[str, tuple[str, ...]] = {
     "ganger.key": ("key",),
     "ganger.kind": (
         *("name", "workers_max", "writes", "spawn", "spawn_depth", "spawn_max", "agent", "model", "intent", "from"),
-        *("settings", "files", "told"),
+        *("settings", "files", "told", "waits"),
     ),
-    "ganger.kinds": ("kinds",),
+    "ganger.kinds": ("kinds", "waiting"),
     "ganger.kinds-agree": ("digest", "files"),
     "ganger.lease": (*REPLY, "id", "token", "lane", "scope", "expires_ms"),
     "ganger.leases": ("leases",),
@@ -75,7 +75,7 @@ SHAPES: dict[str, tuple[str, ...]] = {
     "ganger.skills-install": ("installed", "dry", "files"),
     "ganger.status": (
         *("supervised", "containment", "items", "questions", "seq", "runs", "leases", "breakers", "windows", "undos"),
-        *("ci", "plans"),
+        *("ci", "plans", "kinds"),
     ),
     "ganger.trace": ("ref", "what", "runs", "lines", "mismatches", "pruned"),
     "ganger.train": TrainRow._fields,

@@ -77,7 +77,7 @@ def _targets(target: str | None) -> tuple[str, ...]:
         if not having:
             raise UsageError("none of your agents has settings here", f"name one: {', '.join(agents())}, or a folder")
         return having
-    if target not in agents() and "/" not in target and not Path(target).is_dir():
+    if target not in agents() and "/" not in target and not (target and Path(target).is_dir()):
         raise UsageError(
             f"{target!r} is no agent whose place for skills is known, and no folder",
             f"there are {', '.join(agents())}; a folder that is not there yet is named as ./{target}",

@@ -61,7 +61,8 @@ def show(fleet_dir: Path, *, as_json: bool) -> None:
     """Print the status of the fleet in `fleet_dir`."""
     reader = Reader(fleet_dir / JOURNAL)
     try:
-        seen = _look(reader, is_locked(fleet_dir), _containment(fleet_dir))
+        supervised = is_locked(fleet_dir)
+        seen = _look(reader, supervised, _containment(fleet_dir), _kinds_waiting(fleet_dir) if supervised else {})
     finally:
         reader.close()
     if as_json:
@@ -90,6 +91,8 @@ class _Seen(NamedTuple):
     """Those that are not carried out yet."""
     plans: list[PlanRow]
     """Those that are paused or stopped."""
+    kinds: dict[str, str]
+    """Those that the supervisor that is up has not in force as they are written down, each with why."""
 
 
 def _containment(fleet_dir: Path) -> dict[str, str]:
@@ -103,7 +106,18 @@ def _containment(fleet_dir: Path) -> dict[str, str]:
         return {"tier": "", "mechanism": ""}
 
 
-def _look(reader: Reader, supervised: bool, containment: dict[str, str]) -> _Seen:
+def _kinds_waiting(fleet_dir: Path) -> dict[str, str]:
+    """What `service.kinds_in_force` keeps of kinds that wait, read without loading how it came about."""
+    import json
+
+    try:
+        standing = json.loads((fleet_dir / "kinds.json").read_bytes())
+        return {str(name): str(why) for name, why in sorted({**standing["waits"], **standing["left"]}.items())}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _look(reader: Reader, supervised: bool, containment: dict[str, str], kinds: dict[str, str]) -> _Seen:
     now_ms = time.time_ns() // 1_000_000
     live = reader.live()
     return _Seen(
@@ -120,6 +134,7 @@ def _look(reader: Reader, supervised: bool, containment: dict[str, str]) -> _See
         unclosed=[(row, items) for row in reader.ci_open() if (items := reader.landed_with(row.landed))],
         undos=[row for row in reader.undos() if not row.ended_ms],
         plans=[plan for plan in reader.plans() if plan.state != "active"],
+        kinds=kinds,
     )
 
 
@@ -166,6 +181,7 @@ def _say_json(seen: _Seen) -> None:
             "undos": [plain(row) for row in seen.undos],
             "ci": [{**plain(row), "items": items} for row, items in seen.unclosed],
             "plans": [{"id": row.id, "state": row.state, "reason": row.reason} for row in seen.plans],
+            "kinds": seen.kinds,
         },
     )
 
@@ -212,6 +228,8 @@ def _held_back(seen: _Seen) -> Iterator[str]:
     """What holds the fleet back, a line each."""
     for plan in seen.plans:
         yield f"plan {plan.id} is {plan.state}" + (f": {plan.reason}" if plan.reason else "")
+    for kind, why in seen.kinds.items():
+        yield f"kind {kind} {why}"
     for undo in seen.undos:
         why = f", which cannot land: {undo.reason}" if undo.reason else ""
         yield f"{undo.by} wants {undo.item} {'back' if undo.back else 'undone'}{why}"

@@ -108,7 +108,8 @@ def spent_text(spent: port.Usage) -> str:
     if not tokens:
         return ""
     whose = " of the whole conversation" if spent.whole_conversation else ""
-    return f", {tokens:,} tokens{whose}" + (f", {spent.usd:.4f} USD" if spent.usd is not None else "")
+    of_money = " of the whole conversation" if spent.usd_of_conversation else ""
+    return f", {tokens:,} tokens{whose}" + (f", {spent.usd:.4f} USD{of_money}" if spent.usd is not None else "")
 
 
 def as_printed(text: bytes) -> str:

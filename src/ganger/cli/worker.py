@@ -19,7 +19,7 @@ from ganger.cli.output import NO, YES, say, say_json, tell, tell_error
 from ganger.cli.reply import said
 from ganger.core import commands as cmd
 from ganger.core.ids import RunId, Token, is_run_id
-from ganger.core.model import Outcome, Todo
+from ganger.core.model import Outcome
 from ganger.errors import UsageError
 from ganger.service.worker_talk import (
     Done,
@@ -35,6 +35,7 @@ from ganger.service.worker_talk import (
     speak,
 )
 from ganger.worker_api.tool_relay import relay
+from ganger.worker_api.tools import Me, TodoLine
 
 TODO_BYTES_MAX = 64_000
 KEPT = "no supervisor is running: this is kept, and taken in when one is back"
@@ -223,14 +224,15 @@ def note(text: str, fact: bool, about: tuple[str, ...], as_json: bool) -> int:
 def todos(board: str | None, as_json: bool) -> int:
     """Replace the progress board with BOARD, or with what stdin holds.
 
-    BOARD is JSON: [{"text": "…", "state": "pending|in_progress|completed"}, …], at most 12 lines are kept.
+    BOARD is JSON: [{"text": "…", "state": "pending|in_progress|completed"}, …], at most 12 lines are kept. One
+    without a state is pending.
 
     Exit status: 0 it is taken; 1 refused, as when the run has ended or has spoken already.
     """
     me = _Me()
     text = board if board is not None else sys.stdin.read(TODO_BYTES_MAX)
     try:
-        lines = msgspec.json.decode(_clean(text), type=tuple[Todo, ...])
+        lines = tuple(line.todo for line in msgspec.json.decode(_clean(text), type=tuple[TodoLine, ...]))
     except msgspec.MsgspecError as error:
         raise UsageError(f"the board is not what it should be: {error}", "ganger todos --help") from error
     if len(lines) > cmd.TODOS_MAX:
@@ -302,13 +304,18 @@ def wait(as_json: bool) -> int:
 def mcp() -> int:
     """Speak MCP on standard input and output: these commands as tools, for an agent that is not given them anyway.
 
-    Exit status: 0 the input has ended; 1 the fleet serves no tools (`hooks.mcp`, `pip install 'ganger[agents]'`).
+    Exit status: 0 the input has ended; 1 there is no MCP here (`pip install 'ganger[agents]'`).
     """
-    door = _Me().door
-    if not (door / "tools").exists():
-        tell_error("this run is served no tools", "use the commands: ganger done, ganger ask, ganger fail")
+    me = _Me()
+    if (me.door / "tools").exists():
+        return relay(str(me.door))
+    try:
+        from ganger.worker_api.tool_server import serve_own
+    except ImportError:
+        tell_error("there is no MCP here", "use the commands: ganger done, ganger ask, ganger fail")
         return NO
-    return relay(str(door))
+    turn = os.environ.get("GANGER_TURN", "")
+    return serve_own(Me(me.run, me.token, int(turn) if turn.isdecimal() else 0, me.secret), me.door)
 
 
 @click.command("may-write")

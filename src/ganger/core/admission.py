@@ -136,6 +136,8 @@ def means_refusal(state: State, item: Item, now_ms: int, policy: Policy) -> Refu
     spec = item.spec
     if spec.lane and policy.lane(spec.lane) is None:
         return unknown_lane(spec.lane, policy)
+    if waits := kind_refusal(spec, policy):
+        return waits
     if spec.depth > policy.depth_max:
         reason = f"item {spec.id} stands {spec.depth} deep below its plan, and {policy.depth_max} is the most"
         return Refusal(RefusalCode.depth_cap, reason, "raise fleet.depth_max, or put it into a plan")
@@ -151,6 +153,13 @@ def unknown_lane(name: str, policy: Policy) -> Refusal:
     """Refuse a lane that nobody has declared."""
     known = ", ".join(lane.name for lane in policy.lanes[:8]) or "none"
     return Refusal(RefusalCode.config, f"there is no lane {name} in ganger.toml (lanes: {known})", "declare it there")
+
+
+def kind_refusal(spec: ItemSpec, policy: Policy) -> Refusal | None:
+    """Refuse a kind that is not in force as a person has described it, so that it would begin with other rights."""
+    if not (why := policy.kind_waits(spec.kind)):
+        return None
+    return Refusal(RefusalCode.config, f"kind {spec.kind} {why}", f"ganger kinds show {spec.kind}", spec.kind)
 
 
 def own_cap_refusal(

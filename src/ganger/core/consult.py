@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from ganger.core import commands as cmd
 from ganger.core import events as ev
-from ganger.core.admission import own_cap_refusal
+from ganger.core.admission import kind_refusal, own_cap_refusal
 from ganger.core.breaker import breaker_refusal
 from ganger.core.budget import reservation
 from ganger.core.facts import Run
@@ -95,7 +95,8 @@ def _born(
         return None
     spec = _spec(state, run, question, policy)
     refusal = (
-        hours_refusal(now_ms, policy)
+        kind_refusal(spec, policy)
+        or hours_refusal(now_ms, policy)
         or breaker_refusal(state, spec, spec.agent, now_ms, policy)
         or grant_refusal(state, spec.agent, now_ms, policy)
         or own_cap_refusal(state, spec, policy)

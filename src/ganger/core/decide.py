@@ -380,6 +380,9 @@ def _answer(state: State, command: cmd.AnswerQuestion, policy: Policy) -> Decisi
 def _choice_refusal(question: Question, choice: str) -> Refusal | None:
     if not choice.strip():
         return Refusal(RefusalCode.invalid, f"the answer to {question.id} is empty")
+    if len(choice) > cmd.SUMMARY_CHARS_MAX:
+        reason = f"the answer to {question.id} has {len(choice)} characters, the most is {cmd.SUMMARY_CHARS_MAX}"
+        return Refusal(RefusalCode.invalid, reason, "put the rest into a file, and name that")
     if question.kind in (QuestionKind.worker, QuestionKind.no_lines) or choice in question.options:
         return None
     return Refusal(

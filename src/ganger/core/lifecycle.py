@@ -18,7 +18,7 @@ from ganger.core.breaker import opened_by_end
 from ganger.core.empty_turns import has_turn_left
 from ganger.core.facts import Item, Run
 from ganger.core.family import has_news, living, report_fault, writing
-from ganger.core.ids import Commit, LeaseId, QuestionId, RunId, Token, item_of, question_id
+from ganger.core.ids import Commit, LeaseId, QuestionId, RunId, Token, is_question_id, item_of, question_id
 from ganger.core.model import (
     SILENCE,
     EndKind,
@@ -321,7 +321,8 @@ def decide_fail(state: State, command: cmd.ReportFail) -> Decided:
     said = _report(state, command.run, command.token, Report(ReportKind.fail, summary=command.reason))
     if isinstance(said, Refusal) or not said:
         return said
-    return (*said, ev.StopRequested(command.run, EndKind.failed, f"the worker gave up: {command.reason}"))
+    why = f": {command.reason}" if command.reason.strip() else " without a reason"
+    return (*said, ev.StopRequested(command.run, EndKind.failed, f"the worker gave up{why}"))
 
 
 def _report(state: State, run_id: RunId, token: Token, report: Report) -> Decided:
@@ -360,6 +361,13 @@ def _too_long(what: str, length: int, most: int) -> Refusal:
     return Refusal(RefusalCode.invalid, f"the {what} has {length} characters, the most is {most}", "say less")
 
 
+def _unfit(what: str, text: str) -> Refusal | None:
+    """Why a worker's words cannot be taken; None where they can."""
+    if not text.strip():
+        return Refusal(RefusalCode.invalid, f"the {what} is empty", "say it in words")
+    return _too_long(what, len(text), cmd.NOTE_CHARS_MAX) if len(text) > cmd.NOTE_CHARS_MAX else None
+
+
 QUESTIONS_MAX = 4
 """Questions that one turn may leave open."""
 
@@ -369,10 +377,11 @@ def decide_ask(state: State, command: cmd.AskQuestion, now_ms: int) -> Decided:
     run = find_run(state, command.run, command.token)
     if isinstance(run, Refusal):
         return run
-    if not command.text.strip() or len(command.text) > cmd.NOTE_CHARS_MAX:
-        return _too_long("question", len(command.text), cmd.NOTE_CHARS_MAX)
-    if len(command.options) > 4 or len(set(command.options)) != len(command.options):
-        return Refusal(RefusalCode.invalid, "a question has at most 4 options, each different")
+    if refusal := _unfit("question", command.text):
+        return refusal
+    options = [option.strip() for option in command.options]
+    if len(options) > 4 or len(set(options)) != len(options) or not all(options):
+        return Refusal(RefusalCode.invalid, "a question has at most 4 options, each different and none empty")
     if command.recommend and command.recommend not in command.options:
         return Refusal(RefusalCode.invalid, f"the recommendation {command.recommend!r} is not one of the options")
     open_ = [state.questions[question] for question in run.questions]
@@ -493,8 +502,8 @@ def decide_note(state: State, command: cmd.AddNote) -> Decided:
     run = find_run(state, command.run, command.token)
     if isinstance(run, Refusal):
         return run
-    if len(command.text) > cmd.NOTE_CHARS_MAX:
-        return _too_long("note", len(command.text), cmd.NOTE_CHARS_MAX)
+    if refusal := _unfit("note", command.text):
+        return refusal
     return (ev.NoteAdded(run.id, command.text),)
 
 
@@ -626,4 +635,6 @@ def open_question(state: State, question: QuestionId) -> Question | Refusal:
     found = state.questions.get(question)
     if found is not None:
         return found
-    return Refusal(RefusalCode.unknown_ref, f"there is no open question {question}", "ganger inbox")
+    was_asked = is_question_id(question) and int(question[1:]) <= state.questions_asked
+    way = f"ganger show {question} says what became of it" if was_asked else "ganger inbox"
+    return Refusal(RefusalCode.unknown_ref, f"there is no open question {question}", way)

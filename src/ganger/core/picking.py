@@ -124,7 +124,11 @@ def _waits_for_person(state: State, claim: Wanted, refusal: Refusal) -> bool:
 def worth_noting(found: Pick) -> bool:
     """Whether the reason is one that a person wants to read later, and is not yet recorded."""
     refusal = found.refusal
-    if refusal is None or refusal.code not in (RefusalCode.overlap, RefusalCode.exclusive_held, RefusalCode.budget):
+    if refusal is None:
+        return False
+    waits_for_kind = refusal.code is RefusalCode.config and bool(refusal.holder)
+    noted = (RefusalCode.overlap, RefusalCode.exclusive_held, RefusalCode.budget)
+    if refusal.code not in noted and not waits_for_kind:
         return False
     return found.item.waiting != (refusal.code, refusal.holder)
 

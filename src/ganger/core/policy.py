@@ -62,6 +62,8 @@ class Policy(Struct, frozen=True, dict=True):
     """Lanes that may be given instead of a busy one, best first."""
     kinds: tuple[Kind, ...] = ()
     """Kinds with limits; an item's kind that is not listed has none."""
+    kinds_waiting: tuple[tuple[str, str], ...] = ()
+    """Kinds of which no run begins for the time being, each with why: described anew under a supervisor that is up."""
     depth_max: int = 2
     """How deep items filed by workers may stand below those of a plan."""
     children_max: int = 8
@@ -130,6 +132,10 @@ class Policy(Struct, frozen=True, dict=True):
     def kind(self, name: str) -> Kind:
         """The kind of that name; without limits when it is not listed."""
         return next((kind for kind in self.kinds if kind.name == name), Kind(name))
+
+    def kind_waits(self, name: str) -> str:
+        """Why no run of a kind begins for the time being; empty when one may."""
+        return next((why for kind, why in self.kinds_waiting if kind == name), "")
 
     def provider(self, agent: str) -> str:
         """Whose limits bind an agent."""

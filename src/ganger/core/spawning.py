@@ -17,7 +17,7 @@ from typing import TypeAlias
 from ganger.core import commands as cmd
 from ganger.core import events as ev
 from ganger.core import family
-from ganger.core.admission import own_cap_refusal
+from ganger.core.admission import kind_refusal, own_cap_refusal
 from ganger.core.breaker import breaker_refusal
 from ganger.core.budget import share
 from ganger.core.evolve import brief_crc
@@ -73,6 +73,7 @@ def decide_spawn(state: State, command: cmd.SpawnChild, now_ms: int, policy: Pol
         or _number_refusal(state, run, policy)
         or _scope_refusal(state, run, command, kind)
         or _agent_refusal(run, spec.agent, policy)
+        or kind_refusal(spec, policy)
         or hours_refusal(now_ms, policy)
         or breaker_refusal(state, spec, spec.agent, now_ms, policy)
         or grant_refusal(state, spec.agent, now_ms, policy)

@@ -113,7 +113,12 @@ def for_a_person(launch: Launch, headless: tuple[str, ...], instead: tuple[str, 
 
 def session_id(turn: Turn) -> str:
     """A conversation's identity: the same for the same turn of a run, and no other's."""
-    return str(uuid.uuid5(_OF_RUNS, f"{turn.run}/{turn.turn}/{turn.token}"))
+    return session_of(turn.run, turn.turn, turn.token)
+
+
+def session_of(run: str, turn: int, token: int) -> str:
+    """The same, of a turn of which only so much is known."""
+    return str(uuid.uuid5(_OF_RUNS, f"{run}/{turn}/{token}"))
 
 
 def hook_line(hooks: Hooks, dialect: str, event: HookEvent) -> str:

@@ -21,6 +21,7 @@ from ganger.drivers.port import (
     TOKENS_MAX,
     USD_MAX,
     Capabilities,
+    Conversation,
     DriverEvent,
     Launch,
     McpServer,
@@ -54,7 +55,9 @@ class ClaudeCode:
     """Runs `claude -p` with the brief on standard input."""
 
     name = "claude"
-    capabilities = Capabilities(resume=True, reports_by_exit=False, fork=True)
+    capabilities = Capabilities(
+        resume=True, reports_by_exit=False, fork=Conversation("claude/projects/*/{session}.jsonl")
+    )
     product = Product("claude", ("2.1.329",))
 
     def fault(self, settings: Mapping[str, str]) -> str:
@@ -74,7 +77,7 @@ class ClaudeCode:
         argv = [program, *HEADLESS]
         if turn.fork is not None:
             # It looks for a conversation among those of the folder that it works in.
-            at = f"claude/projects/{_OTHER.sub('-', str(turn.workspace))}/{turn.fork.session}.jsonl"
+            at = f"claude/projects/{project_of(str(turn.workspace))}/{turn.fork.session}.jsonl"
             files[at] = turn.fork.transcript
             argv += ["--resume", turn.fork.session, "--fork-session"]
         argv += ["--resume", turn.session] if turn.session else ["--session-id", agent.session_id(turn)]
@@ -119,6 +122,11 @@ class ClaudeCode:
     def events(self, line: bytes, settings: Mapping[str, str]) -> tuple[DriverEvent, ...]:
         """Read a line of its stream."""
         return tuple(read(agent.object_of(line)))
+
+
+def project_of(workspace: str) -> str:
+    """What the folder with the conversations about a workspace is called; Qwen Code has the same."""
+    return _OTHER.sub("-", workspace)
 
 
 def read(said: Mapping[str, object]) -> Iterator[DriverEvent]:
@@ -184,7 +192,9 @@ def _result(said: Mapping[str, object]) -> Iterator[DriverEvent]:
     usage = inner(said, "usage")
     cost = said.get("total_cost_usd")
     usd = min(float(cost), float(USD_MAX)) if isinstance(cost, int | float) and cost >= 0 else None
-    yield Usage(_taken_in(usage), count(usage.get("output_tokens"), TOKENS_MAX), usd, whole_turn=True)
+    tokens = _taken_in(usage), count(usage.get("output_tokens"), TOKENS_MAX)
+    # A conversation that is gone on with goes on counting its money, and not its tokens.
+    yield Usage(*tokens, usd, whole_turn=True, usd_of_conversation=True)
     if said.get("is_error") is True:
         yield from agent.refused(said.get("api_error_status"), text(said.get("result")))
     yield TurnEnded(_outcome(said))

@@ -2,7 +2,8 @@
 
 Its hooks run only where somebody has trusted them, or with the flag that is given here; without either they are left
 out without a word. Its own sandbox keeps `.git` read-only unless that is named as writable; behind a wall of ganger's
-it is switched off. What a conversation used is told at the end of a turn, for the whole of the conversation.
+it is switched off. What a conversation used is told at the end of a turn, for the whole of the conversation. Of a copy
+that would be what its source used too, so nothing of that is left in the copy.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from ganger.drivers.hooks import load_dialect, settings_like_claude
 from ganger.drivers.port import (
     TOKENS_MAX,
     Capabilities,
+    Conversation,
     DriverEvent,
     Launch,
     McpServer,
@@ -36,6 +38,8 @@ from ganger.drivers.port import (
 
 KEY = "OPENAI_API_KEY"
 HEADLESS = ("exec", "--json", "--skip-git-repo-check")
+FORKED = "codex/sessions/2026/01/01/rollout-2026-01-01T00-00-00-{}.jsonl"
+"""It looks for a conversation by the end of this name; of the day it asks only that there is one."""
 BASE_URL = "https://api.openai.com/v1"
 _TOOLS = ("command_execution", "file_change", "mcp_tool_call", "web_search")
 _CALL_FIELDS = ("command", "changes", "server", "tool", "arguments", "query")
@@ -43,13 +47,17 @@ _LIMIT = re.compile(r"hit your usage limit|usage_limit_reached|insufficient_quot
 _OVERLOAD = re.compile(r"high demand|overloaded|50[0-9] |server_is_overloaded")
 _AT = re.compile(r"[Tt]ry again at (?:([A-Z][a-z]{2}) (\d{1,2})\w*, (\d{4}),? )?(\d{1,2}):(\d\d) ([AP]M)")
 _DAY = timedelta(days=1)
+_USED = re.compile(rb'"type":"(?:token_count|token_usage_record)"')
+"""Stands in a record's own members only: in a text the quotes would be escaped."""
 
 
 class Codex:
     """Runs `codex exec` with the brief on standard input."""
 
     name = "codex"
-    capabilities = Capabilities(resume=True, reports_by_exit=False)
+    capabilities = Capabilities(
+        resume=True, reports_by_exit=False, fork=Conversation("codex/sessions/*/*/*/rollout-*-{session}.jsonl")
+    )
     product = Product("codex", ("0.169.0",))
 
     def fault(self, settings: Mapping[str, str]) -> str:
@@ -71,6 +79,10 @@ class Codex:
             asking = settings_like_claude(load_dialect("codex"), lambda event: agent.hook_line(hooks, "codex", event))
             files["codex/hooks.json"] = json.dumps({"hooks": asking}).encode()
             argv.append("--dangerously-bypass-hook-trust")
+        if turn.fork is not None:
+            lines = turn.fork.transcript.splitlines(keepends=True)
+            files[FORKED.format(turn.fork.session)] = b"".join(line for line in lines if not _USED.search(line))
+            argv += ["fork", turn.fork.session]
         argv += ["resume", turn.session, "-"] if turn.session else ["-"]
         env = {"CODEX_HOME": str(turn.state / "codex")}
         stdin = turn.brief.encode(errors="replace")

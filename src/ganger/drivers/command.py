@@ -12,9 +12,9 @@ a JSON object of one of these shapes is also understood; other lines, and other 
     {"event": "rate_limited", "reset_at_ms": 1790000000000, "reason": "five-hour limit"}
     {"event": "turn_ended", "outcome": "completed"}
 
-`usage` tells what came since the usage before, or, with `"whole_turn": true`, the totals of the turn; without `usd` the
-money is reckoned from the agent's price. `reset_at_ms` is 0 or left out when the provider does not say, and
-`"overload": true` tells a busy provider, tried again soon, from a quota that is used up. The outcome is
+`usage` tells what came since the usage before, or, with `"whole_turn": true`, the totals of the turn; `usd` counts
+where the agent's price does not say what tokens cost. `reset_at_ms` is 0 or left out when the provider does not say,
+and `"overload": true` tells a busy provider, tried again soon, from a quota that is used up. The outcome is
 `completed`, `failed`, `interrupted` or `limited`. `guarded` says that the program asks `GANGER_HOOK` before such a use:
 one about which nobody was asked is then noticed. Only `event`, and the `name`, `text`, `ok` or `outcome` shown, are
 required. With `output = "text"`, the default, no line means anything.

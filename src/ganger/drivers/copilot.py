@@ -16,6 +16,7 @@ from ganger.drivers.agent import inner, text
 from ganger.drivers.hooks import load_dialect
 from ganger.drivers.port import (
     Capabilities,
+    Conversation,
     DriverEvent,
     Launch,
     McpServer,
@@ -31,6 +32,7 @@ from ganger.drivers.port import (
 
 KEY, ACCOUNT_KEY = "COPILOT_PROVIDER_API_KEY", "COPILOT_GITHUB_TOKEN"
 HEADLESS = ("--output-format", "json", "--no-ask-user")
+CONVERSATION = "copilot/session-state/{session}/events.jsonl"
 GUARDED = ("--allow-tool", "write", "--allow-tool", "shell(git:*)", "--allow-tool", "shell(ganger:*)")
 
 
@@ -38,7 +40,7 @@ class Copilot:
     """Runs `copilot` with the brief on standard input."""
 
     name = "copilot"
-    capabilities = Capabilities(resume=True, reports_by_exit=False)
+    capabilities = Capabilities(resume=True, reports_by_exit=False, fork=Conversation(CONVERSATION, named=True))
     product = Product("copilot", ("1.0.102",))
 
     def fault(self, settings: Mapping[str, str]) -> str:
@@ -58,7 +60,15 @@ class Copilot:
         plain, keys = agent.key_for(KEY if "base_url" in settings else ACCOUNT_KEY, settings)
         argv = [program, *HEADLESS, "--no-auto-update", "--disable-builtin-mcps"]
         argv += GUARDED if agent.is_guarded(turn) else ("--allow-all",)
-        argv += [f"--resume={turn.session}"] if turn.session else ["--session-id", agent.session_id(turn)]
+        files = {}
+        if turn.fork is not None:
+            # It has no fork of its own: the copy is one under another name, which stands in its records.
+            own = agent.session_id(turn)
+            forked = turn.fork.transcript.replace(turn.fork.session.encode(), own.encode())
+            files[CONVERSATION.format(session=own)] = forked
+            argv += [f"--resume={own}"]
+        else:
+            argv += [f"--resume={turn.session}"] if turn.session else ["--session-id", agent.session_id(turn)]
         env = {"COPILOT_HOME": str(turn.state / "copilot"), "COPILOT_AUTO_UPDATE": "false"}
         env |= {"COPILOT_MODEL": settings["model"]} if "model" in settings else {}
         if "base_url" in settings:
@@ -68,7 +78,6 @@ class Copilot:
                 "COPILOT_PROVIDER_TYPE": "openai",
                 "COPILOT_PROVIDER_WIRE_API": "completions",
             }
-        files = {}
         if turn.hooks is not None:
             files["copilot/hooks/ganger.json"] = json.dumps(_hooks(turn)).encode()
         if turn.mcp:

@@ -1,7 +1,8 @@
 """Gemini CLI (`gemini --output-format stream-json`), as version 0.61.0 behaves.
 
 Ended by a signal, it says status 0; after an error of the API, the status of HTTP modulo 256. It leaves shell commands
-running that it started. Its shell knows neither the global configuration of git nor hooks of git.
+running that it started. Its shell knows neither the global configuration of git nor hooks of git. Its conversations
+lack the call of a tool that is still in use.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from ganger.drivers.agent import inner, text
 from ganger.drivers.hooks import load_dialect, settings_like_claude
 from ganger.drivers.port import (
     Capabilities,
+    Conversation,
     DriverEvent,
     Launch,
     McpServer,
@@ -28,7 +30,7 @@ from ganger.drivers.port import (
     Usage,
 )
 
-KEY, SYSTEM = "GEMINI_API_KEY", "gemini.json"
+KEY, SYSTEM, FORKED = "GEMINI_API_KEY", "gemini.json", "forked.jsonl"
 HEADLESS = ("--output-format", "stream-json")
 GUARDED = ("--approval-mode", "auto_edit", "--allowed-tools", "run_shell_command(git),run_shell_command(ganger)")
 
@@ -37,7 +39,9 @@ class Gemini:
     """Runs `gemini` with the brief on standard input."""
 
     name = "gemini"
-    capabilities = Capabilities(resume=True, reports_by_exit=False)
+    capabilities = Capabilities(
+        resume=True, reports_by_exit=False, fork=Conversation(".gemini/tmp/*/chats/session-*-{session:.8}.jsonl")
+    )
     product = Product("gemini", ("0.61.0",))
 
     def fault(self, settings: Mapping[str, str]) -> str:
@@ -55,7 +59,11 @@ class Gemini:
         plain, keys = agent.key_for(KEY, settings)
         argv = [program, *HEADLESS]
         argv += GUARDED if agent.is_guarded(turn) else ("--approval-mode", "yolo")
-        argv += ["--resume", turn.session] if turn.session else ["--session-id", agent.session_id(turn)]
+        if turn.fork is not None:
+            # What it makes of it gets a name of its own.
+            argv += ["--session-file", str(turn.state / FORKED)]
+        else:
+            argv += ["--resume", turn.session] if turn.session else ["--session-id", agent.session_id(turn)]
         env = {"HOME": str(turn.state), "GEMINI_CLI_TRUST_WORKSPACE": "true", "NO_BROWSER": "1"}
         # Those of the system stand over those of the repository, which could switch the hooks off. They are passed over
         # where a folder above can be written by others, as below /tmp.
@@ -63,6 +71,7 @@ class Gemini:
         env |= {"GOOGLE_GEMINI_BASE_URL": settings["base_url"]} if "base_url" in settings else {}
         own = json.dumps(_settings(turn)).encode()
         files = {".gemini/settings.json": own, SYSTEM: own}
+        files |= {FORKED: turn.fork.transcript} if turn.fork is not None else {}
         stdin = turn.brief.encode(errors="replace")
         return Launch(tuple(argv), env | plain, stdin, files, keys, agent.installed_at(program))
 

@@ -2,7 +2,8 @@
 
 Nothing in its stream says that it is over: the last step ends for the reason "stop", and the program ends. When a
 provider names a time to wait, it waits that long without a word in its stream, so its log of errors is printed too.
-It leaves shell commands running that it started. Another request, for a title, is avoided by giving one.
+It leaves shell commands running that it started. Another request, for a title, is avoided by giving one. It works
+where a conversation was begun, wherever it is started; a copy is therefore moved by importing a record of it first.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from ganger.drivers.hook_opencode import plugin
 from ganger.drivers.hooks import HookEvent
 from ganger.drivers.port import (
     Capabilities,
+    Conversation,
     DriverEvent,
     Hooks,
     Launch,
@@ -34,6 +36,9 @@ from ganger.drivers.port import (
 KEY = "GANGER_AGENT_KEY"
 PLUGIN = "ganger-plugin.js"
 _PACKAGE, _PACKAGE_VERSION = "@opencode-ai/plugin", "1.18.33"
+DATABASE, LOG, MOVE = "data/opencode/opencode.db", "data/opencode/opencode.db-wal", "move.json"
+_IMPORT_FIRST = '"$0" import "$1" </dev/null && shift && exec "$0" "$@"'
+"""Has the program import a file, and then becomes the program with the other arguments; only that gets the input."""
 HEADLESS = ("run", "--format", "json", "--print-logs", "--log-level", "ERROR")
 GUARDED = {"edit": "allow", "webfetch": "deny", "bash": {"*": "ask", "git *": "allow", "ganger *": "allow"}}
 """What it asks for in a run without a person is refused."""
@@ -45,7 +50,7 @@ class OpenCode:
     """Runs `opencode run` with the brief on standard input."""
 
     name = "opencode"
-    capabilities = Capabilities(resume=True, reports_by_exit=False)
+    capabilities = Capabilities(resume=True, reports_by_exit=False, fork=Conversation(DATABASE, LOG))
     product = Product("opencode", ("1.18.33",))
 
     def fault(self, settings: Mapping[str, str]) -> str:
@@ -66,7 +71,12 @@ class OpenCode:
         if turn.hooks is not None:
             files |= _plugin(turn.hooks)
         argv = [program, *HEADLESS]
-        argv += ["-s", turn.session] if turn.session else ["--title", turn.run]
+        if turn.fork is not None:
+            files |= {DATABASE: turn.fork.transcript, LOG: turn.fork.log, MOVE: _record(turn, turn.fork.session)}
+            first = ("/bin/sh", "-c", _IMPORT_FIRST, program, str(turn.state / MOVE))
+            argv = [*first, *HEADLESS, "-s", turn.fork.session, "--fork"]
+        else:
+            argv += ["-s", turn.session] if turn.session else ["--title", turn.run]
         env = {
             "OPENCODE_DISABLE_AUTOUPDATE": "1",
             "OPENCODE_DISABLE_DEFAULT_PLUGINS": "1",
@@ -79,7 +89,7 @@ class OpenCode:
             "XDG_STATE_HOME": str(turn.state / "state"),
         }
         stdin = turn.brief.encode(errors="replace")
-        return Launch(tuple(argv), env | plain, stdin, files, keys, agent.installed_at(program))
+        return Launch(tuple(argv), env | plain, stdin, files, keys, agent.installed_at(program), program=program)
 
     def interactive(self, turn: Turn) -> Launch:
         """The same, with its own screen."""
@@ -124,6 +134,13 @@ def _read(said: Mapping[str, object]) -> Iterator[DriverEvent]:
             yield TurnEnded(TurnOutcome.failed)
 
 
+def _record(turn: Turn, session: str) -> bytes:
+    """A conversation as it is exported, without its messages: of one that is known, an import sets the folder only."""
+    at = {"created": 0, "updated": 0}
+    about = {"slug": turn.run, "projectID": "none", "directory": "/", "title": turn.run, "version": _PACKAGE_VERSION}
+    return json.dumps({"info": {"id": session, **about, "time": at}, "messages": []}).encode()
+
+
 def _plugin(hooks: Hooks) -> dict[str, bytes]:
     """Our plugin, and something in the place of a package that opencode would fetch for it and that it does not use.
 
@@ -158,6 +175,8 @@ def _config(turn: Turn) -> dict[str, object]:
         "permission": GUARDED if agent.is_guarded(turn) else "allow",
         "mcp": {one.name: _server(one) for one in turn.mcp},
         "plugin": [] if turn.hooks is None else [f"file://{turn.state / PLUGIN}"],
+        # Otherwise what it may not do ends its turn, without a word.
+        "experimental": {"continue_loop_on_deny": True},
     }
     if own:
         options = {"baseURL": settings["base_url"], "apiKey": f"{{env:{KEY}}}"}

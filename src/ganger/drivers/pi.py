@@ -16,6 +16,7 @@ from ganger.drivers.agent import inner, objects, text
 from ganger.drivers.hook_pi import extension
 from ganger.drivers.port import (
     Capabilities,
+    Conversation,
     DriverEvent,
     Launch,
     Message,
@@ -53,7 +54,9 @@ class Pi:
     """Runs `pi --mode json` with the brief on standard input."""
 
     name = "pi"
-    capabilities = Capabilities(resume=True, reports_by_exit=False, fork=True)
+    capabilities = Capabilities(
+        resume=True, reports_by_exit=False, fork=Conversation("pi/sessions/*/*_{session}.jsonl")
+    )
     product = Product("pi", ("0.87.1",))
 
     def fault(self, settings: Mapping[str, str]) -> str:

@@ -62,6 +62,8 @@ class Fork(Struct, frozen=True):
     session: str
     transcript: bytes
     """The agent's own file of it, as that run's agent left it: it may hold anything."""
+    log: bytes = b""
+    """That of `Conversation.log`, of the same moment."""
 
 
 class Turn(Struct, frozen=True):
@@ -111,6 +113,8 @@ class Launch(Struct, frozen=True):
     They stand in no argument and no record."""
     readable: tuple[Path, ...] = ()
     """Where the program and what belongs to it is installed: the wall is opened for reading there."""
+    program: str = ""
+    """What is asked for its version, where that is not the first argument."""
     members: Mapping[str, Mapping[str, object]] = {}
     """JSON files in `Turn.state` that the program keeps itself, each with what is to stand in it beside its own."""
 
@@ -134,6 +138,19 @@ class ModelApi(Struct, frozen=True):
     """What the address in its settings (`base_url`) ends with."""
 
 
+class Conversation(Struct, frozen=True):
+    """Where an agent product keeps a conversation, below `Turn.state`, so that a copy can be taken."""
+
+    file: str
+    """A pattern: `*` is any part of a name, `{session}` the conversation's; of several that fit the longest counts.
+
+    The lines of a `.jsonl` are added whole, so one without its end is still being written and belongs to no copy."""
+    log: str = ""
+    """For a database, that of what was written ahead (SQLite's `-wal`), which belongs to it. Empty: there is none."""
+    named: bool = False
+    """Whether it may be called as `agent.session_of` says before the agent has told."""
+
+
 class Capabilities(Struct, frozen=True):
     """What an agent product can do, as far as ganger makes use of it."""
 
@@ -141,8 +158,8 @@ class Capabilities(Struct, frozen=True):
     """A later turn continues the conversation of the one before; without it each turn gets the whole brief."""
     reports_by_exit: bool
     """Ending with status 0 and without a word says `done`; otherwise such a turn has said nothing."""
-    fork: bool = False
-    """A turn can go on with a copy of another run's conversation, see `Turn.fork`."""
+    fork: Conversation | None = None
+    """What of another run a turn can go on with a copy of, see `Turn.fork`; None: it cannot."""
 
 
 class TurnOutcome(StrEnum):
@@ -204,6 +221,8 @@ class Usage(Event, frozen=True, tag="usage"):
     """Whether these are the totals of the turn, and not only what came after the event before."""
     whole_conversation: bool = False
     """Whether they are the totals of the conversation, earlier turns that it was resumed from included."""
+    usd_of_conversation: bool = False
+    """Whether the money is that of the conversation, where the tokens are not."""
 
 
 class WaitingForPermission(Event, frozen=True, tag="waiting_for_permission"):

@@ -92,8 +92,9 @@ class Api(Struct, frozen=True):
     told."""
     used: Callable[[Any, Tokens], Tokens]
     """Take one message of an answer into account, after what the ones before came to."""
-    ends: Callable[[Any], bool]
-    """Whether a message of a stream is the one after which all that was used has been told."""
+    ends: Callable[[Any, Tokens], bool]
+    """Whether a message of a stream is the one after which all that was used has been told, which came to so much. An
+    answer that ends without a word of it has told nothing."""
     error: Callable[[int, str], dict[str, Any]]
     """An error in this API's own shape."""
 
@@ -214,8 +215,8 @@ def _used_messages(message: Any, before: Tokens) -> Tokens:
     )
 
 
-def _ends_messages(message: Any) -> bool:
-    return isinstance(message, dict) and message.get("type") == "message_stop"
+def _ends_messages(message: Any, used: Tokens) -> bool:
+    return isinstance(message, dict) and message.get("type") == "message_stop" and used != Tokens()
 
 
 def _error_messages(status: int, text: str) -> dict[str, Any]:
@@ -271,11 +272,13 @@ def _used_openai(message: Any, before: Tokens) -> Tokens:
     return _totals(taken, kept, given, before)
 
 
-def _ends_openai(message: Any) -> bool:
+def _ends_openai(message: Any, used: Tokens) -> bool:
     if not isinstance(message, dict):
         return False
     kind = message.get("type")
-    return bool(message.get("usage")) or kind in ("response.completed", "response.incomplete", "response.failed")
+    # What failed at the provider's is not charged, and often tells nothing.
+    is_last = kind == "response.failed" or (kind in ("response.completed", "response.incomplete") and used != Tokens())
+    return is_last or bool(message.get("usage"))
 
 
 def _error_openai(status: int, text: str) -> dict[str, Any]:
@@ -326,7 +329,7 @@ def _used_gemini(message: Any, before: Tokens) -> Tokens:
     return _totals(taken, kept, given, before)
 
 
-def _ends_gemini(message: Any) -> bool:
+def _ends_gemini(message: Any, used: Tokens) -> bool:
     candidates = message.get("candidates") if isinstance(message, dict) else None
     told = isinstance(candidates, list) and all(isinstance(one, dict) and one.get("finishReason") for one in candidates)
     return told and bool(message.get("usageMetadata"))

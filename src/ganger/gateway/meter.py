@@ -66,7 +66,7 @@ class Meter:
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return
         self.used = self._api.used(message, self.used)
-        self.is_told = self.is_told or (self._streams and self._api.ends(message))
+        self.is_told = self.is_told or (self._streams and self._api.ends(message, self.used))
 
 
 def refusal_of(status: int, headers: Mapping[str, str], now_ms: int) -> Limited | None:

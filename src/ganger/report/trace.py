@@ -243,7 +243,8 @@ class _Teller:
             self._miss(seq, fault)
         manifest = kept.read_manifest(self._state_dir, run.id, turn)
         if isinstance(manifest, Manifest):
-            yield f"manifest: agent {manifest.agent}, tier {manifest.tier or 'not noted'}, token {manifest.token}"
+            walls = f"tier {manifest.tier or 'not noted'}, network {manifest.jail.network or 'not noted'}"
+            yield f"manifest: agent {manifest.agent}, {walls}, token {manifest.token}"
         prompt = Places(self._state_dir).brief(run.id, turn)
         digest = kept.digest_of(prompt)
         fault = kept.prompt_fault(self._state_dir, run.id, turn)

@@ -95,6 +95,8 @@
     progress_max = "15m"         # an active worker that changes nothing for so long counts as spinning
     same_calls_max = 5
     stagger = "20s"              # between the starts of workers that waited for the same provider
+    [rules]
+    packages = ["acme_kinds"]    # installed packages that bring kinds; in the user's own file only
     [consult]
     agent = "critic"             # is asked before a person, where a worker asks so; its answer allows nothing
     window = "10m"
@@ -132,6 +134,7 @@ from ganger.service import dead_settings, tables
 from ganger.service.ci_settings import EVERY_MAX_MS, CiSettings, read_ci
 from ganger.service.containment import Containment, read_jail
 from ganger.service.hook_settings import HookSettings, read_hooks
+from ganger.service.kind_packages import Shipped, find_named, refuse_of_project
 from ganger.service.kinds import NO_RULES, Rulebook, ToldFile, places, read_place, rulebook
 from ganger.service.layers import Key, Layer, Layers, Setting
 from ganger.service.model_prices import read_prices
@@ -218,6 +221,8 @@ class Config(Struct, frozen=True):
     """What kinds say for items and launches, by their names."""
     rulebook: Rulebook = NO_RULES
     """What workers are told besides their item."""
+    packages: tuple[Shipped, ...] = ()
+    """Installed packages whose kinds are in force, weakest first."""
 
     def explain(self) -> tuple[Setting, ...]:
         """Give every setting with its effective value and where it came from, sorted by key."""
@@ -371,7 +376,8 @@ def load(repo_top: Path, user_config: Path | None, environ: Mapping[str, str], f
         own["user"] = Layer("user", user_config, str(user_config))
     files: list[Layer] = []
     told: list[ToldFile] = []
-    for place in places(repo_top, user_config):
+    packages = find_named(own.get("user"), repo_top)
+    for place in places(repo_top, user_config, packages):
         found = read_place(place)
         told += found
         files += [*found, *([own[place.source]] if place.source in own else [])]
@@ -381,7 +387,7 @@ def load(repo_top: Path, user_config: Path | None, environ: Mapping[str, str], f
     refuse_wider(layers, config.kinds, config.jail.bounds)
     layers.refuse_unknown()
     layers.raise_faults()
-    return replace(config, rulebook=rulebook(told, config.rulebook.intents))
+    return replace(config, rulebook=rulebook(told, config.rulebook.intents), packages=packages)
 
 
 def user_config_path(environ: Mapping[str, str]) -> Path | None:
@@ -405,6 +411,7 @@ def _take_all(layers: Layers, repo_top: Path, search_path: str) -> Config:
     ci = read_ci(layers)
     lanes = tables.read_lanes(layers)
     extra = layers.take_from_files(("verify", "protected"), tables.patterns) or ()
+    refuse_of_project(layers)
     commands = [*(check.argv for check in checks.values()), *(one.argv for one in predicates)]
     commands += [one.argv for one in scorers]
     commands += [driver.argv] if driver is not None else []

@@ -45,6 +45,11 @@ class Containment(Struct, frozen=True):
         `closed` are places that the tools on the path must not bring into sight: the user's checkout and the state.
         """
         jail = choose(self.mechanism, self.tier_min, tools_for(search_path, closed))
+        self.refuse_unheld(jail)
+        return jail
+
+    def refuse_unheld(self, jail: Jail) -> None:
+        """ConfigError where a network is asked for that this jail cannot keep anybody from leaving."""
         networks = {"jail.network": self.bounds.network}
         networks |= {f"kinds.{name}.network": kind.network or Network.open for name, kind in self.bounds.kinds.items()}
         for key, network in networks.items():
@@ -53,7 +58,6 @@ class Containment(Struct, frozen=True):
                     f'ganger.toml: `{key}` = "{network}" cannot be held: {shown_jail(jail)} keeps no network away',
                     f"take it out, or let jail.tier_min be {TIERS[-1]}",
                 )
-        return jail
 
 
 class Holds(Struct, frozen=True):

@@ -14,7 +14,7 @@ from typing import TypeAlias, TypeVar
 from msgspec import Struct
 
 from ganger.core.authority import authority_refusal, forbade
-from ganger.core.commands import Command, RecordSupervisor
+from ganger.core.commands import AskQuestion, Command, GrantRun, RecordSupervisor, SpawnChild
 from ganger.core.decide import decide
 from ganger.core.events import Event
 from ganger.core.ids import Seq
@@ -24,6 +24,8 @@ from ganger.core.state import State
 from ganger.journal.port import Journal, Transaction
 
 T = TypeVar("T")
+BEARING = (GrantRun, SpawnChild, AskQuestion)
+"""The commands that can begin a run; a question does where an agent is asked."""
 
 
 class Accepted(Struct, frozen=True, tag=True):
@@ -55,6 +57,8 @@ class Fleet:
         self.policy = policy
         self.on_growth: Callable[[], None] = lambda: None
         """Called after a transaction of this process added events, on the thread that committed."""
+        self.before_birth: Callable[[], object] = lambda: None
+        """Called before a command that can begin a run is decided, on the thread that submits it, without the lock."""
         self.acts_as = "supervisor"
         """The actor of the supervisor of this process, once it has taken over with its epoch."""
         self._lock = threading.RLock()
@@ -67,6 +71,8 @@ class Fleet:
         repetition harmless: the second submission with the same key is accepted and changes nothing. JournalFailed if
         the disk fails.
         """
+        if isinstance(command, BEARING):
+            self.before_birth()
         waiting = _Waiting(command, actor, key)
         self._queue.append(waiting)
         with self._lock:
@@ -84,6 +90,11 @@ class Fleet:
         if isinstance(reply, Accepted):
             self.acts_as = f"supervisor:{reply.seq}"
         return reply
+
+    def adopt(self, choose: Callable[[State], Policy]) -> None:
+        """Decide under another policy from here on; `choose` makes it from the newest state, while nobody decides."""
+        with self._lock:
+            self.policy = choose(self.store.catch_up())
 
     def look(self, question: Callable[[State, int], T]) -> T:
         """Ask something of the newest state; gets the state and the store's clock (ms), and must not keep the state."""

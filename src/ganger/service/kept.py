@@ -46,6 +46,13 @@ _CLASS_OF = {
 }
 
 
+class Walls(Struct, frozen=True):
+    """What a worker could reach."""
+
+    network: str = ""
+    """`open`, `gateway` or `none`; empty in the manifests of before it was noted."""
+
+
 class Manifest(Struct, frozen=True):
     """Under what a worker was started (CONTRACTS §8), as far as the journal knows the same."""
 
@@ -63,6 +70,7 @@ class Manifest(Struct, frozen=True):
     """What reads its output."""
     stdin_sha256: str = ""
     """Of what was sent on its standard input; empty in the manifests of before it was noted."""
+    jail: Walls = Walls()
 
 
 class Unreadable(Struct, frozen=True):

@@ -6,10 +6,11 @@
     +++
     - Name for each finding the file and line that shows it.
 
-A kind is called as its file. From weakest to strongest: those that ship with ganger, `kinds/NAME.md` beside the user's
-configuration, `.ganger/kinds/NAME.md` of the project. The settings are those of `[kinds.NAME]`, and a stronger place
-wins key by key; the texts stand one behind the other. `rules.md` beside each `kinds` folder holds what every worker is
-told, whatever its kind: a place adds to it, and none takes anything away.
+A kind is called as its file. From weakest to strongest: those that ship with ganger, those of installed packages that
+the user's configuration names (`kind_packages`), `kinds/NAME.md` beside that configuration, `.ganger/kinds/NAME.md` of
+the project. The settings are those of `[kinds.NAME]`, and a stronger place wins key by key; the texts stand one behind
+the other. `rules.md` beside each `kinds` folder holds what every worker is told, whatever its kind: a place adds to it,
+and none takes anything away.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from ganger.plans.port import Faults
 from ganger.plans.source import read_text
 from ganger.plans.toml_file import parse as parse_toml
 from ganger.plans.toml_lines import TomlLines
+from ganger.service.kind_packages import KINDS, RULES_FILE, Shipped
 from ganger.service.layers import BUILT_IN, Layer
 
 FENCE = "+++"
@@ -47,6 +49,8 @@ class Place(NamedTuple):
     rules: Path
     label: Callable[[Path], str]
     """How messages name a file of it."""
+    must_be: bool = False
+    """Whether it is a fault that nothing is there."""
 
 
 class Told(Struct, frozen=True):
@@ -152,18 +156,19 @@ def _refuse_hidden(content: str, faults: Faults) -> None:
             return
 
 
-def places(repo_top: Path, user_config: Path | None) -> tuple[Place, ...]:
+def places(repo_top: Path, user_config: Path | None, packages: Iterable[Shipped] = ()) -> tuple[Place, ...]:
     """Where files of kinds can lie, weakest first; `user_config` is the user's configuration file, if there can be."""
-    found = [Place(BUILT_IN, _PACKAGED, _PACKAGED / "rules.md", lambda path: f"ganger/kinds/{path.name}")]
+    found = [Place(BUILT_IN, _PACKAGED, _PACKAGED / RULES_FILE, lambda path: f"ganger/kinds/{path.name}")]
+    found += [Place(one.source, one.folder / KINDS, one.folder / RULES_FILE, str, must_be=True) for one in packages]
     if user_config is not None:
         own = user_config.parent
-        found.append(Place("user", own / "kinds", own / "rules.md", str))
+        found.append(Place("user", own / KINDS, own / RULES_FILE, str))
     project = repo_top / PROJECT_FOLDER
 
     def below(path: Path) -> str:
         return str(path.relative_to(repo_top))
 
-    return (*found, Place("project", project / "kinds", project / "rules.md", below))
+    return (*found, Place("project", project / KINDS, project / RULES_FILE, below))
 
 
 def read_place(place: Place) -> tuple[ToldFile, ...]:
@@ -171,19 +176,21 @@ def read_place(place: Place) -> tuple[ToldFile, ...]:
     # A link that leads nowhere is a mistake and not a missing file.
     rules = [place.rules] if os.path.lexists(place.rules) else []
     found = [ToldFile(place.source, path, place.label(path)) for path in rules]
-    paths = _listed(place.folder)
+    paths = listed_in(place.folder)
     for path in paths[:FILES_MAX]:
         if path == place.rules:
             continue
         found.append(ToldFile(place.source, path, place.label(path), path.stem if path != place.folder else ""))
         if path.stem == RULES:
             found[-1].faults.error(0, "is the name of no kind", "rules for every kind lie beside the folder `kinds`")
+    if place.must_be and not found:
+        found.append(ToldFile(place.source, place.folder, place.label(place.folder)))
     if len(paths) > FILES_MAX:
         found[-1].faults.error(0, f"is the last of {FILES_MAX} files that are read, and there are {len(paths)}")
     return tuple(found)
 
 
-def _listed(folder: Path) -> list[Path]:
+def listed_in(folder: Path) -> list[Path]:
     """The files of kinds in a folder; the folder itself, which then has the fault, where that cannot be looked into."""
     try:
         return sorted(path for path in folder.iterdir() if path.suffix == ".md" and not path.name.startswith("."))

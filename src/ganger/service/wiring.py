@@ -28,7 +28,7 @@ from ganger.journal.queries import NoFleet, Reader
 from ganger.journal.store import Store
 from ganger.plans.port import Fault, Plan, Severity, read_plan
 from ganger.service import config as configuration
-from ganger.service import place, protected, trust
+from ganger.service import kinds_in_force, place, protected, trust
 from ganger.service.door import keep_policy
 from ganger.service.fleet import Fleet
 from ganger.service.kinds import Rules, places
@@ -46,6 +46,8 @@ class Parts(Struct, frozen=True):
     state_dir: Path
     config: configuration.Config
     policy: Policy
+    flags: Mapping[str, str] = {}
+    """What the command line set besides."""
 
 
 class SupervisedElsewhere(GangerError):
@@ -65,7 +67,7 @@ def gather(start: Path, environ: Mapping[str, str], state_override: str, flags: 
     target = config.target or detect_target(repository)
     check_target(repository, target)
     policy = config.policy(repository.rules, time.localtime().tm_gmtoff // 60, target, repo=repository.repo_id)
-    return Parts(repository, place.state_dir(start, environ, state_override), config, policy)
+    return Parts(repository, place.state_dir(start, environ, state_override), config, policy, flags)
 
 
 def open_here(start: Path, environ: Mapping[str, str], state_override: str) -> Repository:
@@ -208,12 +210,18 @@ def add_plan(plan: Plan) -> cmd.AddPlan:
 def agree(parts: Parts, plans: tuple[Plan, ...], who: str) -> None:
     """Record that somebody agrees to everything that would be run, and to what workers are told by itself."""
     trust.trust(parts.state_dir, trust.digest_of(parts.config, plans), who)
+    agree_to_kinds(parts, who)
+
+
+def agree_to_kinds(parts: Parts, who: str) -> None:
+    """Record that somebody agrees to what the repository says of kinds and has workers told."""
     trust.trust(parts.state_dir, parts.config.rulebook.digest, who)
+    trust.trust(parts.state_dir, kinds_in_force.digest_of(parts.config), who)
 
 
 def rules(parts: Parts, environ: Mapping[str, str]) -> Rules:
     """What workers are told at each start from now on."""
-    where = places(parts.config.repo_top, configuration.user_config_path(environ))
+    where = places(parts.config.repo_top, configuration.user_config_path(environ), parts.config.packages)
     return Rules(where, parts.config.rulebook, lambda digest: trust.is_trusted(parts.state_dir, digest))
 
 

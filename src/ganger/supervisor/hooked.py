@@ -88,6 +88,10 @@ class HookService:
             hooked.settings.via is Via.http,
         )
 
+    def adopt(self, policy: Policy) -> None:
+        """Answer by another policy from here on; of the kinds of live runs it says what was said before."""
+        self._hooked = replace(self._hooked, policy=policy)
+
     @property
     def hooks(self) -> Hooks:
         """What an agent is told to call."""

@@ -26,6 +26,7 @@ from ganger.core.state import State
 from ganger.core.train import Trial
 from ganger.errors import GangerError, JournalFailed, LauncherGone, LaunchRefused
 from ganger.service.fleet import Accepted, Fleet, Reply
+from ganger.service.kinds_in_force import KindsInForce
 from ganger.service.predicates import NO_PREDICATES, Predicates
 from ganger.service.reconcile_step import ReconcileStep
 from ganger.supervisor.crew import Crew
@@ -38,6 +39,8 @@ TRIES_MAX = 4
 RETRY_MS = 500
 """Wait after the first failed try; doubles with each."""
 RETRY_MAX_MS = 60_000
+KINDS_MS = 2_000
+"""How often kinds that are not in force as they are written down are looked at again, when nothing else happens."""
 LEAVE_S = 5.0
 """How long a supervisor that leaves waits for what its threads are doing."""
 
@@ -229,9 +232,10 @@ class Supervisor:
         once: bool = False,
         predicates: Predicates = NO_PREDICATES,
         driver: ReconcileStep | None = None,
+        kinds: KindsInForce | None = None,
     ) -> None:
         self.fleet, self.world, self.waker, self.predicates = fleet, world, waker, predicates
-        self.driver = driver
+        self.driver, self._kinds = driver, kinds
         self.intent = intent
         self.once = once
         self.bench = Bench(fleet, world)
@@ -263,6 +267,9 @@ class Supervisor:
     def tick(self) -> StopReason | None:
         """Look, start what is to be done, and sleep unless something quick was done."""
         ticked = look_around(self.fleet, self.world, self.intent, self.bench.starting, self.bench.testing)
+        if self._kinds is not None and self._kinds.look():
+            # Looked at only after the state: whoever adds an item of a new kind has described that kind before.
+            return None
         now_ms = self.fleet.now_ms()
         quick = 0
         effects, stop = driven(ticked.effects, self.fleet, self.driver)
@@ -300,7 +307,8 @@ class Supervisor:
         return bool(once) and isinstance(effect.command, cmd.GrantRun) and effect.command.item != once
 
     def _pause_ms(self, wake_ms: int | None, now_ms: int) -> int | None:
-        times = [when for when in (wake_ms, self.bench.next_retry_ms(now_ms)) if when is not None]
+        kinds_ms = now_ms + KINDS_MS if self._kinds is not None and self._kinds.is_waited_for else None
+        times = [when for when in (wake_ms, self.bench.next_retry_ms(now_ms), kinds_ms) if when is not None]
         return max(min(times) - now_ms, 1) if times else None
 
     def _work(self, effect: Effect) -> None:

@@ -70,6 +70,10 @@ def tell(
             return replace(told, usage=usage, conversation=told.conversation.at_least(whole))
         case port.Usage():
             usage = _usage(event, price)
+            if event.usd_of_conversation and event.usd is not None and price is None:
+                whole = Usage(usd_micros=usage.usd_micros)
+                usage = _since(usage, before(told.session))
+                told = replace(told, conversation=told.conversation.at_least(whole))
             return replace(told, usage=told.usage.at_least(usage) if event.whole_turn else told.usage.plus(usage))
         case port.ToolCall():
             call = event.name, event.digest
@@ -93,12 +97,20 @@ def _limit(before: Limit | None, event: port.RateLimited) -> Limit:
     return Limit(until_ms, event.reason[:REASON_CHARS_MAX], event.overload)
 
 
+def _since(usage: Usage, before: Usage) -> Usage:
+    """What was used since so much money was; a conversation that was killed may have begun to count it anew."""
+    micros = usage.usd_micros - before.usd_micros
+    return replace(usage, usd_micros=micros) if micros >= 0 else usage
+
+
 def _usage(event: port.Usage, price: Price | None) -> Usage:
-    """What an event says, in whole millionths, rounded up; money from the price where the event does not say."""
+    """What an event says, in whole millionths, rounded up; money from the price of its tokens where one is given."""
+    tokens = event.tokens_in + event.tokens_out
     per_in, per_out = price or (0.0, 0.0)
-    micros = event.tokens_in * per_in + event.tokens_out * per_out if event.usd is None else event.usd * 1e6
+    is_told = event.usd is not None and (price is None or not tokens)
+    micros = (event.usd or 0.0) * 1e6 if is_told else event.tokens_in * per_in + event.tokens_out * per_out
     # Ten decimals are far below any price and far above the error of a sum of doubles.
-    return Usage(usd_micros=math.ceil(round(micros, 10)), tokens=event.tokens_in + event.tokens_out)
+    return Usage(usd_micros=math.ceil(round(micros, 10)), tokens=tokens)
 
 
 class Stream:

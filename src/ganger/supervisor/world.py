@@ -134,6 +134,12 @@ class RealWorld:
             must_speak=lambda agent: agent in self._agents and must_speak(*self._agents[agent]),
         )
 
+    def adopt(self, policy: Policy, bounds: Bounds, told: Told, read_plan: ReadsPlan) -> None:
+        """Start workers under these from here on, which say what was said before but for kinds without a live run."""
+        self._policy, self._bounds, self._told, self._read_plan = policy, bounds, told, read_plan
+        if self._hooked is not None:
+            self._hooked.adopt(policy)
+
     def observe(self, state: State, now_ms: int) -> Observed:
         """See what is, and watch the workers that live."""
         seen = self._observer.observe(state, now_ms)
@@ -211,7 +217,8 @@ class RealWorld:
         reach = reach if way is None else replace(reach, way=way.way)
         asks = self._who_asks(spec)
         reach = reach if asks is None else replace(reach, readable=(*reach.readable, asks))
-        version, shared = self._versions.of(driver, launch.argv[0]), self._provisioner.is_shared(run.id)
+        version = self._versions.of(driver, launch.program or launch.argv[0])
+        shared = self._provisioner.is_shared(run.id)
         made = (order, run, spec, driver, launch, reach, self._jail, self._told, rules, version)
         packet.store(order, launch, packet.manifest_of(*made, shared=shared))
         packet.require_whole(self._state_dir, order, launch)

@@ -12,6 +12,7 @@ from collections import deque
 from functools import lru_cache
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ganger.core.ids import RunId, Seq
 from ganger.drivers.hooks import Act, Allow, Answer, Asked, Deny, Dialect, HookEvent, NotAPayload, Tell, load_dialect
@@ -38,6 +39,8 @@ from ganger.worker_api.views import (
 
 NONCES_MAX = 4_096
 """Questions of one run that are known again when they are put twice."""
+BEGUN_MAX = 256
+"""Uses of tools that are not over yet."""
 FORGED = "this call does not come from a run that is live: end the turn"
 STALE = "the run is not live with this token any more: end the turn"
 AGAIN = "this very call was answered before"
@@ -70,8 +73,20 @@ class _Known:
         """The newest message of which the supervisor was asked."""
         self.handed: tuple[Seq, ...] = ()
         """What its worker was told, and has not gone on since."""
+        self._begun: dict[tuple[str, str], int] = {}
         self._nonces: deque[str] = deque()
         self._seen: set[str] = set()
+
+    def begin(self, asked: Asked, now_ms: int) -> None:
+        """Note that a tool may be used from now on."""
+        if len(self._begun) >= BEGUN_MAX:
+            del self._begun[next(iter(self._begun))]
+        self._begun[asked.tool, asked.target] = now_ms
+
+    def took_ms(self, asked: Asked, now_ms: int) -> int:
+        """How long a use took that is over: as its agent says, or else since it was asked about; 0 for not known."""
+        began_ms = self._begun.pop((asked.tool, asked.target), now_ms)
+        return asked.took_ms or max(now_ms - began_ms, 0)
 
     def is_new(self, nonce: str) -> bool:
         """Note a question; False when it was put before."""
@@ -144,6 +159,8 @@ class Gate:
         if known is not None:
             if known.view.token == header.token and known.is_new(header.nonce):
                 self._count(known, header.event)
+                if header.event is HookEvent.post_tool:
+                    self.out.append(Used(known.view.run, known.view.token, UNREAD))
             if isinstance(answer, Deny):
                 self.out.append(Used(known.view.run, known.view.token, UNREAD, denied=_text(answer.reason)))
         return dialect_of(header.agent).answer(header.event, answer)
@@ -163,10 +180,12 @@ class Gate:
             answer = judge.judge(self._rules, view, asked, known.memory, self._guards, now_ms)
             if isinstance(answer, Deny):
                 self.out.append(_used(view, asked, answer.reason))
+            else:
+                known.begin(asked, now_ms)
             return answer
         if asked.event is HookEvent.post_tool:
             known.memory.use(asked)
-            self.out.append(_used(view, asked))
+            self.out.append(_used(view, replace(asked, took_ms=known.took_ms(asked, now_ms))))
             return self._with_news(known, dialect, asked.event, Allow())
         if asked.event is not HookEvent.stop:
             return self._with_news(known, dialect, asked.event, judge.context(view, asked.event, known.told))

@@ -57,14 +57,11 @@ def write_refusal(rules: Rules, view: RunView, cwd: str, deed: Deed, now_ms: int
     """Say why the worker of a run may not do this; empty when it may, or when nobody can tell."""
     if not is_name(deed.path):
         return f"{deed.path[:200]!r} names no file; {HOME}"
-    full = f"{cwd}/{deed.path}" if not deed.path.startswith("/") else deed.path
-    if not full.startswith("/"):
-        full = f"{view.workspace}/{full}"
-    place = _real(full, follow=deed.how not in (How.tree,))
-    if deed.how is How.into and os.path.isdir(place):  # noqa: PTH112 - a Path would fold what was written
-        if not deed.name or deed.name in (".", ".."):
-            return ""
-        place = f"{place}/{deed.name}"
+    if not is_name(cwd):
+        return f"{cwd[:200]!r} names no folder to work in; {HOME}"
+    place = place_of(deed, cwd if cwd.startswith("/") else f"{view.workspace}/{cwd}")
+    if place is None:
+        return ""
     inside = _below(place, _top(view.workspace))
     if inside is None:
         return "" if _is_elsewhere(view, place) else f"{deed.path} lies outside your workspace; {HOME}"
@@ -72,6 +69,18 @@ def write_refusal(rules: Rules, view: RunView, cwd: str, deed: Deed, now_ms: int
         return "" if view.writes is not Writes.none else "this workspace is for reading only"
     refusals = (_refusal(rules, view, path, now_ms) for path in _files(deed.how, place, inside))
     return next(filter(None, refusals), "")
+
+
+def place_of(deed: Deed, cwd: str) -> str | None:
+    """The real path of what is written; `cwd` is absolute. None where nobody can tell which file of a directory it is.
+
+    Only for what `is_name`.
+    """
+    full = deed.path if deed.path.startswith("/") else f"{cwd}/{deed.path}"
+    place = _real(full, follow=deed.how is not How.tree)
+    if deed.how is How.into and os.path.isdir(place):  # noqa: PTH112 - a Path would fold what was written
+        return f"{place}/{deed.name}" if deed.name and deed.name not in (".", "..") else None
+    return place
 
 
 def is_name(path: str) -> bool:
@@ -126,24 +135,28 @@ def _protected(alike: _Alike, path: str) -> bool:
 
 def _files(how: How, place: str, inside: str) -> Iterator[str]:
     """The files that change; a directory that is taken away stands for those in it."""
-    if how is not How.tree or not _is_directory(place):
+    if how is not How.tree or not is_directory(place):
         yield inside
-        return
-    if not inside:
+    elif not inside:
         yield "."
-        return
+    else:
+        yield from (inside + path[len(place) :] for path in files_in(place))
+
+
+def files_in(folder: str) -> Iterator[str]:
+    """The files in a directory and below it, but for git's own; no more than are looked at."""
     seen = 0
-    for folder, below, names in os.walk(place):
-        if ".git" in below and folder == place and not inside:
-            below.remove(".git")
+    for below, folders, names in os.walk(folder):
+        if ".git" in folders:
+            folders.remove(".git")
         for name in names:
             seen += 1
             if seen > TREE_FILES_MAX:
                 return
-            yield inside + folder[len(place) :] + "/" + name
+            yield f"{below}/{name}"
 
 
-def _is_directory(place: str) -> bool:
+def is_directory(place: str) -> bool:
     try:
         return stat.S_ISDIR(os.lstat(place).st_mode)
     except (OSError, ValueError):

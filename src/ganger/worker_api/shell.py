@@ -1,8 +1,9 @@
 """What a shell command would write, as far as its text alone says so.
 
 Only words that stand there as they are count: a word with a variable, a substitution or a wildcard in it is unknown,
-and what is unknown is left to the jail. So nothing here is a wall; it tells an agent early what would be refused in the
-end. Reading is total: any text gives a list of deeds.
+and what is unknown is left to the jail. What a substitution runs, and what a shell is handed on its input, stands
+there too. So nothing here is a wall; it tells an agent early what would be refused in the end. Reading is total: any
+text gives a list of deeds.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
+from functools import lru_cache
 from itertools import islice
 
 from msgspec import Struct
@@ -21,7 +23,7 @@ COMMAND_CHARS_MAX = 200_000
 DEEDS_MAX = 2_000
 """Of a command that does more only so much is looked at; one worker must not keep the gate from the others."""
 NESTED_MAX = 4
-"""How deep `sh -c` is followed."""
+"""How deep `sh -c`, substitutions and `env` are followed."""
 
 
 class How(StrEnum):
@@ -58,11 +60,25 @@ class Word(Struct, frozen=True):
 
     text: str
     known: bool = True
+    runs: tuple[str, ...] = ()
+    """The commands of the substitutions in it."""
 
 
-_OPENS, _CLOSES = [Word("(", known=False)], [Word(")", known=False)]
-"""Stand for a command of their own where a subshell begins and ends: what it does with `cd` ends with it."""
+class _Simple(Struct, frozen=True):
+    """A simple command; without words where only something ends."""
+
+    words: list[Word]
+    targets: list[Word]
+    """What it is redirected to."""
+    fed: list[str]
+    """Texts on its standard input."""
+    end: str
+    """The operator behind it."""
+
+
 _OPERATORS = re.compile(r"&>>|&>|[0-9]*(?:<<<|<<-?|<>|<&|>&|>>|>\||[<>])|\|\||\|&|&&|;;&|;;|;&|[;&|()\n]")
+_NO_COMMANDS = re.compile(r"\(\((?:[^()\n]|\([^()\n]*\))*\)\)|\[\[\s[^\n]{0,400}?\s\]\](?=\s|[;&|)]|$)")
+"""Where `>` compares: arithmetic and tests."""
 _WORD_END = frozenset(" \t\n;&|()<>")
 _SEPARATORS = frozenset({"||", "|&", "&&", ";;&", ";;", ";&", ";", "&", "|", "(", ")", "\n"})
 _SPACE_IN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\+?=")
@@ -75,44 +91,88 @@ def deeds(command: str, nested: int = 0) -> Iterator[Deed | Forbidden]:
 
 
 def _deeds(command: str, nested: int) -> Iterator[Deed | Forbidden]:
-    cwd: str | None = ""
-    outer: list[str | None] = []
-    in_patches: tuple[str, ...] | None = None
-    for words, targets in _simple_commands(_tokens(command[:COMMAND_CHARS_MAX])):
-        if words == _OPENS:
-            outer.append(cwd)
-            continue
-        if words == _CLOSES:
-            cwd = outer.pop() if outer else None
-            continue
-        for target in targets:
+    place = _Place()
+    patches = lru_cache(1)(lambda: patched(command))
+    for simple in _simple_commands(_tokens(command[:COMMAND_CHARS_MAX])):
+        cwd = place.cwd
+        for word in (*simple.words, *simple.targets):
+            for inner in word.runs:
+                yield from _within(cwd, inner, nested)
+        for target in simple.targets:
             if target.known and not target.text.startswith("&"):
                 yield from _at(cwd, Deed(How.file, target.text))
-        words = _unwrapped(words)
-        if not words or not words[0].known:
-            continue
-        name = words[0].text.rpartition("/")[2]
-        if name in ("cd", "pushd"):
-            cwd = _moved(cwd, words)
-        elif name in _SHELLS and nested < NESTED_MAX:
-            inner = _script(words)
-            for deed in deeds(inner, nested + 1):
-                yield from (deed,) if isinstance(deed, Forbidden) else _at(cwd, deed)
-        elif name == "apply_patch":
-            in_patches = patched(command) if in_patches is None else in_patches
-            for path in in_patches:
-                yield from _at(cwd, Deed(How.file, path))
-        elif name == "git":
-            for deed in _git(words[1:]):
-                yield from (deed,) if isinstance(deed, Forbidden) else _at(cwd, deed)
-        elif name in _WRITERS:
-            for deed in _WRITERS[name](words[1:]):
-                yield from _at(cwd, deed)
+        words, where = _unwrapped(simple.words)
+        if words and words[0].known:
+            name = words[0].text.rpartition("/")[2]
+            if name in ("cd", "pushd"):
+                place.cwd = _moved(cwd, words)
+            else:
+                for deed in _of_command(name, words, simple.fed, nested, patches):
+                    yield from _at(cwd if where is None else _moved(cwd, [words[0], where]), deed)
+        place.end(simple.end, cwd)
 
 
-def _at(cwd: str | None, deed: Deed) -> Iterator[Deed]:
+class _Place:
+    """Where commands run: what `cd` does in a subshell, a pipe or the background ends with that."""
+
+    def __init__(self) -> None:
+        self.cwd: str | None = ""
+        """From where it all is run; None when nobody knows."""
+        self._first: str | None = ""
+        """At the beginning of the list that `&` would send to the background."""
+        self._outer: list[tuple[str | None, str | None]] = []
+        self._in_pipe = False
+
+    def end(self, operator: str, before: str | None) -> None:
+        """Go on behind a command that was run in `before`."""
+        is_piped = operator in ("|", "|&")
+        if is_piped or self._in_pipe:
+            self.cwd = before
+        self._in_pipe = is_piped
+        if operator == "(":
+            self._outer.append((self.cwd, self._first))
+            self._first = self.cwd
+        elif operator == ")":
+            # One that closes nothing ends a pattern of `case`.
+            self.cwd, self._first = self._outer.pop() if self._outer else (self.cwd, self._first)
+        elif operator == "&":
+            self.cwd = self._first
+        elif not is_piped and operator not in ("&&", "||"):
+            self._first = self.cwd
+
+
+def _within(cwd: str | None, script: str, nested: int) -> Iterator[Deed | Forbidden]:
+    """What a script does that is run by a command in `cwd`."""
+    if nested < NESTED_MAX:
+        for deed in deeds(script, nested + 1):
+            yield from _at(cwd, deed)
+
+
+def _of_command(
+    name: str, words: list[Word], fed: list[str], nested: int, patches: Callable[[], tuple[str, ...]]
+) -> Iterator[Deed | Forbidden]:
+    """What one command does; `patches` are the files of all patches around."""
+    if name in _SHELLS:
+        for script in [_script(words)] if name == "eval" or not _reads_input(words) else fed:
+            yield from _within("", script, nested)
+    elif name == "apply_patch" or (name == "patch" and not _only_looks(words)):
+        yield from (Deed(How.file, path) for path in patches())
+        if name == "patch":
+            yield from (Deed(How.file, word.text) for word in _operands(words[1:], "pidoBDFgrVYz")[:1] if word.known)
+    elif name == "git":
+        yield from _git(words[1:], patches)
+    elif name in _WRITERS:
+        yield from _WRITERS[name](words[1:])
+
+
+def _only_looks(words: list[Word]) -> bool:
+    """Whether a patch is only tried, or counted."""
+    return not {"--dry-run", "--check", "--stat", "--numstat", "--summary"}.isdisjoint(word.text for word in words)
+
+
+def _at(cwd: str | None, deed: Deed | Forbidden) -> Iterator[Deed | Forbidden]:
     """The deed as seen from where the command is run; nothing when nobody knows where that is."""
-    if deed.path.startswith("/") or cwd == "":
+    if isinstance(deed, Forbidden) or deed.path.startswith("/") or cwd == "":
         yield deed
     elif deed.path.startswith("~"):
         return
@@ -137,8 +197,14 @@ class _Operator(Struct, frozen=True):
     text: str
 
 
-def _tokens(text: str) -> Iterator[Word | _Operator]:
-    """Cut a command into words and operators, leaving out comments and the bodies of here-documents."""
+class _Body(Struct, frozen=True):
+    """A here-document."""
+
+    text: str
+
+
+def _tokens(text: str) -> Iterator[Word | _Operator | _Body]:
+    """Cut a command into words, operators and here-documents, leaving out comments, arithmetic and tests."""
     at, waiting = 0, list[str]()
     expects_end = False
     while at < len(text):
@@ -147,10 +213,13 @@ def _tokens(text: str) -> Iterator[Word | _Operator]:
             at += 1 if char in " \t" else 2
         elif char == "#":
             at = _line_end(text, at)
+        elif found := _NO_COMMANDS.match(text, at):
+            at = found.end()
         elif found := _OPERATORS.match(text, at):
             at = found.end()
             if found[0] == "\n" and waiting:
-                at, waiting = _after_bodies(text, at, waiting), []
+                begin, (at, waiting) = at, (_after_bodies(text, at, waiting), [])
+                yield _Body(text[begin:at])
             expects_end = found[0].lstrip("0123456789") in ("<<", "<<-")
             yield _Operator(found[0])
         else:
@@ -180,6 +249,7 @@ def _after_bodies(text: str, at: int, ends: list[str]) -> int:
 def _word(text: str, at: int) -> tuple[Word, int]:
     """Read one word; what the shell would put in its place makes it unknown."""
     parts: list[str] = []
+    runs: list[str] = []
     known = True
     begin = at
     while at < len(text) and text[at] not in _WORD_END:
@@ -190,7 +260,7 @@ def _word(text: str, at: int) -> tuple[Word, int]:
             parts.append(text[at + 1 : end])
             at = end + 1
         elif char == '"':
-            piece, at, plain = _double_quoted(text, at + 1)
+            piece, at, plain = _double_quoted(text, at + 1, runs)
             parts.append(piece)
             known = known and plain
         elif char == "\\" and at + 1 < len(text):
@@ -199,16 +269,16 @@ def _word(text: str, at: int) -> tuple[Word, int]:
             at += 2
         elif char in "$`":
             known = False
-            at = _substituted(text, at)
+            at = _substituted(text, at, runs)
         else:
             known = known and char not in _WILD and not (char == "{" and at + 1 < len(text) and text[at + 1] != "}")
             known = known and not (char == "~" and at == begin)
             parts.append(char)
             at += 1
-    return Word("".join(parts), known), max(at, begin + 1)
+    return Word("".join(parts), known, tuple(runs)), max(at, begin + 1)
 
 
-def _double_quoted(text: str, at: int) -> tuple[str, int, bool]:
+def _double_quoted(text: str, at: int, runs: list[str]) -> tuple[str, int, bool]:
     parts: list[str] = []
     plain = True
     while at < len(text) and text[at] != '"':
@@ -218,17 +288,19 @@ def _double_quoted(text: str, at: int) -> tuple[str, int, bool]:
             at += 2
         elif char in "$`":
             plain = False
-            at = _substituted(text, at)
+            at = _substituted(text, at, runs)
         else:
             parts.append(char)
             at += 1
     return "".join(parts), at + 1, plain
 
 
-def _substituted(text: str, at: int) -> int:
-    """Where a substitution that begins here ends."""
+def _substituted(text: str, at: int, runs: list[str]) -> int:
+    """Where a substitution that begins here ends; what it runs is added to `runs`."""
+    begin = at
     if text[at] == "`":
         end = text.find("`", at + 1)
+        runs.append(text[at + 1 :] if end < 0 else text[at + 1 : end])
         return len(text) if end < 0 else end + 1
     if text.startswith(("$(", "${"), at):
         closes = ")" if text[at + 1] == "(" else "}"
@@ -237,32 +309,35 @@ def _substituted(text: str, at: int) -> int:
         while at < len(text) and depth:
             depth += (text[at] == opens) - (text[at] == closes)
             at += 1
+        if opens == "(" and not text.startswith("$((", begin):
+            runs.append(text[begin + 2 : at - 1] if depth == 0 else text[begin + 2 :])
         return at
     return at + 1
 
 
-def _simple_commands(tokens: Iterator[Word | _Operator]) -> Iterator[tuple[list[Word], list[Word]]]:
-    """Yield each simple command: its words, and the files it is redirected to."""
+def _simple_commands(tokens: Iterator[Word | _Operator | _Body]) -> Iterator[_Simple]:
+    """Yield each simple command, and each end without one."""
     words: list[Word] = []
     targets: list[Word] = []
+    fed: list[str] = []
     pending = ""
     for token in tokens:
-        if isinstance(token, Word):
+        if isinstance(token, _Body):
+            fed.append(token.text)
+        elif isinstance(token, Word):
             if not pending:
                 words.append(token)
             elif ">" in pending and not (pending.endswith("&") and _is_handle(token.text)):
                 targets.append(token)
+            elif pending == "<<<" and token.known:
+                fed.append(token.text)
             pending = ""
         elif token.text in _SEPARATORS:
-            if words or targets:
-                yield words, targets
-            words, targets, pending = [], [], ""
-            if token.text in ("(", ")"):
-                yield _OPENS if token.text == "(" else _CLOSES, []
+            yield _Simple(words, targets, fed, token.text)
+            words, targets, fed, pending = [], [], [], ""
         else:
             pending = token.text.lstrip("0123456789")
-    if words or targets:
-        yield words, targets
+    yield _Simple(words, targets, fed, "")
 
 
 def _is_handle(text: str) -> bool:
@@ -270,10 +345,11 @@ def _is_handle(text: str) -> bool:
 
 
 _RESERVED = frozenset({"if", "then", "elif", "else", "while", "until", "do", "!", "{", "coproc"})
+_OF_ENV = re.compile(r"(?:(-[CSu])|(-[i0v]+|-|--[a-z-]+))(?:(?<!-)=?(.*))?", re.S)
+"""An option of `env`: its name, and the value in the same word."""
 _PREFIXES: Mapping[str, frozenset[str]] = {
     "sudo": frozenset({"-u", "-g", "-C", "-D", "-h", "-p"}),
     "doas": frozenset({"-u"}),
-    "env": frozenset({"-u", "-C", "-S"}),
     "nice": frozenset({"-n"}),
     "timeout": frozenset({"-k", "-s"}),
     "stdbuf": frozenset({"-i", "-o", "-e"}),
@@ -284,20 +360,44 @@ _PREFIXES: Mapping[str, frozenset[str]] = {
 """Commands that run another one, with those of their options that take a value."""
 
 
-def _unwrapped(words: list[Word]) -> list[Word]:
-    """The command without assignments, reserved words, and commands that only run it."""
-    at = 0
+def _unwrapped(words: list[Word]) -> tuple[list[Word], Word | None]:
+    """The command without assignments, reserved words, and commands that only run it; and the folder they go to."""
+    at, where, envs = 0, None, 0
     while at < len(words):
         text = words[at].text
         if text in _RESERVED or _SPACE_IN_NAME.match(text):
             at += 1
+        elif text == "function":
+            at += 2
+        elif words[at].known and text.rpartition("/")[2] == "env" and envs < NESTED_MAX:
+            envs += 1
+            words, at, where = _past_env(words, at + 1, where)
         elif words[at].known and text.rpartition("/")[2] in _PREFIXES:
             name = text.rpartition("/")[2]
             at = _past_options(words, at + 1, _PREFIXES[name])
             at += name == "timeout"
         else:
             break
-    return words[at:]
+    return words[at:], where
+
+
+def _past_env(words: list[Word], at: int, where: Word | None) -> tuple[list[Word], int, Word | None]:
+    """The words with what `-S` holds in its place, where the options of `env` end in them, and where `-C` leads."""
+    while at < len(words) and (found := _OF_ENV.fullmatch(words[at].text)):
+        name, value, known, used = found[1] or found[2], found[3], words[at].known, 1
+        if name in ("-C", "--chdir", "-S", "--split-string", "-u", "--unset") and not value:
+            if at + 1 == len(words):
+                break
+            value, known, used = words[at + 1].text, words[at + 1].known, 2
+        if name in ("-S", "--split-string"):
+            held = [one for one in _tokens(value) if isinstance(one, Word)] if known else [Word("", known=False)]
+            words, used = [*words[:at], *held, *words[at + used :]], 0
+        elif name in ("-C", "--chdir"):
+            where = Word(value, known)
+        at += used
+        if not used:
+            break
+    return words, at, where
 
 
 def _past_options(words: list[Word], at: int, valued: frozenset[str]) -> int:
@@ -313,18 +413,31 @@ def _script(words: list[Word]) -> str:
     """The text that a shell is given to run; empty when there is none, or nobody knows it."""
     if words[0].text == "eval":
         return " ".join(word.text for word in words[1:]) if all(word.known for word in words[1:]) else ""
-    is_text = skips = False
+    operand, options = _operand_of_shell(words)
+    return operand.text if operand is not None and operand.known and "c" in options else ""
+
+
+def _reads_input(words: list[Word]) -> bool:
+    """Whether a shell runs what is on its standard input."""
+    operand, options = _operand_of_shell(words)
+    return (operand is None or "s" in options) and "c" not in options
+
+
+def _operand_of_shell(words: list[Word]) -> tuple[Word | None, str]:
+    """The first word that is no option, and the letters of the options before it."""
+    letters = ""
+    skips = False
     for word in words[1:]:
         if skips:
             skips = False
         elif word.text.startswith("--"):
             skips = word.text in ("--rcfile", "--init-file")
         elif word.text.startswith(("-", "+")):
-            is_text = is_text or (word.text[0] == "-" and "c" in word.text)
+            letters += word.text[1:] if word.text[0] == "-" else ""
             skips = word.text[-1] in "oO"
         else:
-            return word.text if is_text and word.known else ""
-    return ""
+            return word, letters
+    return None, letters
 
 
 # ── what commands write ──────────────────────────────────────────────────────────────────────────────────────────
@@ -380,13 +493,16 @@ def _put(takes_away: bool) -> Callable[[list[Word]], Iterator[Deed]]:
     return writes
 
 
+_INTO = re.compile(r"(?:-[abcCdDfilnpPrRsuvxHL]*t|--target-directory(?:=|$))(.*)", re.S)
+
+
 def _directory_option(words: list[Word]) -> tuple[Word | None, list[Word]]:
     for number, word in enumerate(words):
-        if word.text in ("-t", "--target-directory") and number + 1 < len(words):
+        found = _INTO.fullmatch(word.text)
+        if found is not None and found[1]:
+            return Word(found[1], word.known), [*words[:number], *words[number + 1 :]]
+        if found is not None and number + 1 < len(words):
             return words[number + 1], [*words[:number], *words[number + 2 :]]
-        if word.text.startswith("--target-directory="):
-            name = word.text.partition("=")[2]
-            return Word(name, word.known), [*words[:number], *words[number + 1 :]]
     return None, words
 
 
@@ -408,13 +524,18 @@ def _dd(words: list[Word]) -> Iterator[Deed]:
             yield Deed(How.file, word.text[3:])
 
 
-def _output_option(words: list[Word]) -> Iterator[Deed]:
-    """`curl -o`, `sort -o`, `wget -O`."""
-    for word, after in zip(words, [*words[1:], Word("", known=False)], strict=True):
-        if word.text in ("-o", "-O", "--output", "--output-document") and after.known:
-            yield Deed(How.file, after.text)
-        elif word.known and word.text.startswith(("--output=", "--output-document=")):
-            yield Deed(How.file, word.text.partition("=")[2])
+def _output(short: str) -> Callable[[list[Word]], Iterator[Deed]]:
+    """`curl -o`, `sort -o`, `wget -O`: `short` is that option, behind letters of others that take no value."""
+    option = re.compile(rf"(?:-{short}|--output(?:-document)?(?:=|$))(.*)", re.S)
+
+    def writes(words: list[Word]) -> Iterator[Deed]:
+        for word, after in zip(words, [*words[1:], Word("", known=False)], strict=True):
+            if found := option.fullmatch(word.text):
+                name = Word(found[1], word.known) if found[1] else after
+                if name.known and name.text != "-":
+                    yield Deed(How.file, name.text)
+
+    return writes
 
 
 _WRITERS: Mapping[str, Callable[[list[Word]], Iterator[Deed]]] = {
@@ -429,7 +550,9 @@ _WRITERS: Mapping[str, Callable[[list[Word]], Iterator[Deed]]] = {
     "sed": _sed,
     "perl": _perl,
     "dd": _dd,
-    **dict.fromkeys(("curl", "wget", "sort"), _output_option),
+    "curl": _output("[#0246fgiIjkLnNqRsSvZ]*o"),
+    "wget": _output("[46cdNnqrSvx]*O"),
+    "sort": _output("[bCcdfghiMmnRrsuVz]*o"),
 }
 
 _GIT_VALUED = frozenset({"-c", "--git-dir", "--work-tree", "--namespace", "--exec-path"})
@@ -443,7 +566,7 @@ _NO_CONFIG = "git's configuration and hooks stay as they are; pass -c NAME=VALUE
 _NO_LINKS = "this would tie the workspace to another place: work in the one you were given"
 
 
-def _git(words: list[Word]) -> Iterator[Deed | Forbidden]:
+def _git(words: list[Word], patches: Callable[[], tuple[str, ...]]) -> Iterator[Deed | Forbidden]:
     at, where = 0, ""
     while at < len(words) and words[at].text.startswith("-"):
         if words[at].text == "-C" and at + 1 < len(words):
@@ -456,6 +579,8 @@ def _git(words: list[Word]) -> Iterator[Deed | Forbidden]:
     verb, rest = words[at].text, words[at + 1 :]
     if reason := _git_forbids(verb, rest):
         yield Forbidden(reason)
+    elif verb == "apply" and not where and not _only_looks(rest):
+        yield from (Deed(How.file, path) for path in patches())
     elif verb in _GIT_WRITES and where != "\0":
         for deed in _GIT_WRITES[verb](rest):
             yield Deed(deed.how, f"{where}/{deed.path}" if where else deed.path, deed.name)
@@ -480,8 +605,9 @@ def _git_forbids(verb: str, rest: list[Word]) -> str:
             "--get-urlmatch",
             "--show-origin",
         }
+        changing = {"--unset", "--unset-all", "--remove-section", "--rename-section", "--edit", "-e", "edit"}
         values = [text for text in texts if not text.startswith("-")]
-        return "" if reading & set(texts) or (len(values) < 2 and "--unset" not in texts) else _NO_CONFIG
+        return "" if reading & set(texts) or (len(values) < 2 and not changing & set(texts)) else _NO_CONFIG
     if verb == "worktree":
         return _NO_LINKS if "add" in texts else ""
     if verb == "submodule":

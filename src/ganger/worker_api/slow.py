@@ -11,14 +11,14 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TypeAlias
 
 import msgspec
 from msgspec.structs import replace
 
 from ganger.core.admission import path_fault
-from ganger.core.ids import Token
-from ganger.core.model import Lease, LeaseMode
-from ganger.core.patterns import scope_matches
+from ganger.core.model import LeaseMode
+from ganger.core.patterns import PathRules, scope_matches
 from ganger.drivers.hooks import Act, Allow, Answer, Asked, Deny, Dialect, HookEvent, NotAPayload
 from ganger.errors import GangerError, RepositoryError
 from ganger.journal.queries import NoFleet, Reader
@@ -27,10 +27,12 @@ from ganger.service.door import kept_policy
 from ganger.worker_api import judge
 from ganger.worker_api.gate import STALE
 from ganger.worker_api.guards import Memory, installed
-from ganger.worker_api.shell import Forbidden, deeds
+from ganger.worker_api.shell import Deed, Forbidden, How, deeds
 from ganger.worker_api.views import RULES, VIEW, Rules, RunView, decode_rules, decode_view
 
 LEFT_BYTES_MAX = 4 << 20
+Held: TypeAlias = tuple[PathRules, tuple[tuple[str, tuple[str, ...]], ...]]
+"""How names are compared, and the runs with their scopes."""
 
 
 def answer(
@@ -45,7 +47,7 @@ def answer(
         if "GANGER_DOOR" in environ or "GANGER_RUN" in environ:
             found = _of_worker(environ, asked, now_ms)
         else:
-            found = _of_person(environ, asked, start, now_ms)
+            found = _of_person(environ, asked, start)
     except (GangerError, OSError, ValueError) as error:
         reason = error.message if isinstance(error, GangerError) else str(error)
         found = judge.broken(event, asked.act is Act.read, reason)
@@ -103,42 +105,57 @@ def _as_journalled(view: RunView, state_dir: Path) -> RunView | None:
     return replace(view, lease=replace(view.lease, scope=scope, expires_ms=row.expires_ms))
 
 
-def _of_person(environ: Mapping[str, str], asked: Asked, start: Path, now_ms: int) -> Answer:
+def _of_person(environ: Mapping[str, str], asked: Asked, start: Path) -> Answer:
     """Answer a session that ganger did not start: it has no lease, and must not step on those of others."""
     if asked.event is not HookEvent.pre_tool or asked.act in (Act.read, Act.other):
         return Allow()
-    cwd = Path(asked.cwd or start)
-    try:
-        top = place.find_common_dir(cwd).parent
-        state_dir = place.state_dir(cwd, environ)
-        reader = Reader(state_dir / place.JOURNAL)
-    except (NoFleet, RepositoryError):
-        return Allow()
-    try:
-        leases = tuple(_live_leases(reader, now_ms))
-    finally:
-        reader.close()
-    rules = kept_policy(state_dir).paths
-    for path in _written(asked, cwd, top):
-        held = next((one for one in leases if scope_matches(one[1].scope, path, rules)), None)
-        if held is not None:
-            return Deny(f"{path} is held by {held[0]}; wait for it, or ganger stop {held[0]}: its work is kept")
+    held: dict[Path, Held] = {}
+    for path in _written(asked, str(start / asked.cwd)):
+        top = _work_tree(path)
+        if top is None:
+            continue
+        inside = path[len(str(top).rstrip("/")) + 1 :]
+        if top not in held:
+            held[top] = _held(top, environ)
+        rules, scopes = held[top]
+        run = next((run for run, scope in scopes if not path_fault(inside) and scope_matches(scope, inside, rules)), "")
+        if run:
+            return Deny(f"{inside} is held by {run}; wait for it, or ganger stop {run}: its work is kept")
     return Allow()
 
 
-def _live_leases(reader: Reader, now_ms: int) -> Iterator[tuple[str, Lease]]:
-    for row in reader.live():
-        run = reader.run(row.run)
-        if run is not None and run.mode == LeaseMode.exclusive:
-            yield run.id, Lease(Token(run.token), tuple(json.loads(run.scope)), LeaseMode(run.mode), run.expires_ms)
+def _work_tree(path: str) -> Path | None:
+    """The top of the checkout that a file is in, linked work trees among them."""
+    return next((folder for folder in Path(path).parents if (folder / ".git").exists()), None)
 
 
-def _written(asked: Asked, cwd: Path, top: Path) -> Iterator[str]:
-    """The files of the repository that would be written, as git names them."""
-    named = (deed for deed in deeds(asked.command) if not isinstance(deed, Forbidden))
-    paths = asked.paths if asked.act is Act.write else tuple(deed.path for deed in named)
-    real_top = os.path.realpath(top)
-    for path in paths:
-        real = os.path.realpath(cwd / path) if judge.is_name(path) else ""
-        if real.startswith(real_top + "/") and not path_fault(inside := real[len(real_top) + 1 :]):
-            yield inside
+def _held(top: Path, environ: Mapping[str, str]) -> Held:
+    """The live runs of a checkout's fleet, each with what it alone may write; none where there is no fleet."""
+    try:
+        state_dir = place.state_dir(top, environ)
+        reader = Reader(state_dir / place.JOURNAL)
+    except (NoFleet, RepositoryError):
+        return PathRules(), ()
+    try:
+        runs = [run for row in reader.live() if (run := reader.run(row.run)) and run.mode == LeaseMode.exclusive]
+    finally:
+        reader.close()
+    return kept_policy(state_dir).paths, tuple((run.id, tuple(json.loads(run.scope))) for run in runs)
+
+
+def _written(asked: Asked, cwd: str) -> Iterator[str]:
+    """The real paths of the files that would be written."""
+    if asked.act is Act.write:
+        named: Iterator[Deed | Forbidden] = (Deed(How.file, path) for path in asked.paths)
+    else:
+        named = deeds(asked.command)
+    for deed in named:
+        if not judge.is_name(cwd):
+            raise ValueError(f"{cwd[:200]!r} names no folder")
+        if isinstance(deed, Forbidden) or deed.how is How.directory or not judge.is_name(deed.path):
+            continue
+        path = judge.place_of(deed, cwd)
+        if path is not None:
+            yield path
+            if deed.how is How.tree and judge.is_directory(path):
+                yield from judge.files_in(path)

@@ -1,7 +1,8 @@
 """The tools of all workers of a fleet as one MCP server: Streamable HTTP, on a Unix socket and on loopback.
 
 It is a translator and holds no rights: who calls shows a run, its token and its secret, and what is said goes through
-that run's own door like the commands' words. A process of its own, since the SDK is large and slow to load.
+that run's own door like the commands' words. A process of its own, since the SDK is large and slow to load. The same
+for one worker, on standard input and output, is for a program that nobody connects to it (`serve_own`).
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ import signal
 import socket
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,7 @@ import mcp_types as types
 import uvicorn
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
+from mcp.server.stdio import stdio_server
 from mcp.server.transport_security import TransportSecuritySettings
 from starlette.requests import Request
 
@@ -48,30 +51,26 @@ HELP = "You work for ganger. Call my_work for your brief; commit your work; then
 class ToolServer:
     """Answers calls of tools."""
 
-    def __init__(self, state_dir: Path, calls_max: int) -> None:
-        """`calls_max` is how many calls of tools of one run are answered."""
-        self._calls_max = calls_max
-        self._places = Places(state_dir)
+    def __init__(
+        self, who: Callable[[Request | None], Me | None], door: Callable[[RunId], Path], calls_max: int
+    ) -> None:
+        """`who` says who calls, None for somebody who is not known; `door` where the folder of a run's door is.
+
+        `calls_max` is how many calls of tools of one run are answered.
+        """
+        self._who, self._door, self._calls_max = who, door, calls_max
         self._calls: Counter[tuple[RunId, Token]] = Counter()
         """Of each run."""
         self._handed: dict[tuple[RunId, Token], list[int]] = {}
         """What workers were handed that have not called since."""
-        self.app = Server(
+        self.spoken = Server(
             "ganger",
             version=version("ganger"),
             instructions=HELP,
             on_list_tools=self._list,
             on_call_tool=self._call,
-        ).streamable_http_app(
-            json_response=True,
-            stateless_http=True,
-            max_request_body_size=BODY_BYTES_MAX,
-            transport_security=TransportSecuritySettings(
-                enable_dns_rebinding_protection=True,
-                allowed_hosts=["127.0.0.1:*", "localhost:*", "ganger"],
-                allowed_origins=[],
-            ),
         )
+        """What speaks MCP, over whatever it is connected to."""
 
     async def _list(self, context: Any, params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
         me = self._who(context.request)
@@ -96,7 +95,7 @@ class ToolServer:
             await asyncio.to_thread(self._has_heard, me)
             if isinstance(call, MyWork):
                 return _result(*await asyncio.to_thread(self._brief, me))
-            answer = await asyncio.to_thread(speak, self._places.door(me.run), tools.message(call, me))
+            answer = await asyncio.to_thread(speak, self._door(me.run), tools.message(call, me))
         except ValueError as error:
             return _result(f"Not understood: {error}", False)
         except OSError as error:
@@ -105,10 +104,10 @@ class ToolServer:
 
     def _brief(self, me: Me) -> tuple[str, bool]:
         """The newest brief of a run, and what was said to it since."""
-        briefs = sorted(self._places.run(me.run).glob("turn-*/brief.*.md"), key=lambda path: path.stat().st_mtime)
+        briefs = sorted(self._door(me.run).parent.glob("turn-*/brief.*.md"), key=lambda path: path.stat().st_mtime)
         if not briefs:
             return "There is no brief yet.", False
-        mail = fetch_mail(self._places.door(me.run), me.token, me.secret)
+        mail = fetch_mail(self._door(me.run), me.token, me.secret)
         if mail.messages:
             self._handed.setdefault((me.run, me.token), []).extend(mail.messages)
         text = briefs[-1].read_text(encoding="utf-8")
@@ -119,12 +118,12 @@ class ToolServer:
         messages = self._handed.pop((me.run, me.token), None)
         if messages:
             with contextlib.suppress(OSError):
-                speak(self._places.door(me.run), HeardMail(tuple(messages), me.token, me.secret, new_key()))
+                speak(self._door(me.run), HeardMail(tuple(messages), me.token, me.secret, new_key()))
 
     def _kinds(self, me: Me | None) -> list[str]:
         """The kinds of children that a run may have; none for somebody who is not known."""
         try:
-            return (self._places.door(me.run) / tools.GRANT).read_text().split() if me is not None else []
+            return (self._door(me.run) / tools.GRANT).read_text().split() if me is not None else []
         except OSError:
             return []
 
@@ -133,18 +132,31 @@ class ToolServer:
         self._calls[me.run, me.token] += 1
         return self._calls[me.run, me.token] > self._calls_max
 
-    def _who(self, request: Request | None) -> Me | None:
-        """Who calls; None for somebody who does not know the secret of the run."""
-        found = _BEARER.fullmatch(request.headers.get("authorization", "")) if request is not None else None
-        if found is None or not is_run_id(found[1]):
-            return None
-        me = Me(RunId(found[1]), Token(int(found[2])), int(found[3]), found[4])
-        known = secret_of(self._places.state_dir, me.run, me.token)
-        return me if hmac.compare_digest(known.encode(), me.secret.encode()) else None
+
+def _known_by(state_dir: Path, request: Request | None) -> Me | None:
+    """Who calls; None for somebody who does not know the secret of the run."""
+    found = _BEARER.fullmatch(request.headers.get("authorization", "")) if request is not None else None
+    if found is None or not is_run_id(found[1]):
+        return None
+    me = Me(RunId(found[1]), Token(int(found[2])), int(found[3]), found[4])
+    known = secret_of(state_dir, me.run, me.token)
+    return me if hmac.compare_digest(known.encode(), me.secret.encode()) else None
 
 
 def _result(text: str, well: bool) -> types.CallToolResult:
     return types.CallToolResult(content=[types.TextContent(text=text)], is_error=not well)
+
+
+def serve_own(me: Me, door: Path) -> int:
+    """Speak MCP on standard input and output for one worker until its input ends; returns the exit status."""
+
+    async def serve() -> None:
+        spoken = ToolServer(lambda _: me, lambda _: door, MCP_CALLS_MAX).spoken
+        async with stdio_server() as (read, write):
+            await spoken.run(read, write, spoken.create_initialization_options())
+
+    asyncio.run(serve())
+    return 0
 
 
 def main(args: Sequence[str]) -> int:
@@ -161,7 +173,17 @@ def main(args: Sequence[str]) -> int:
 
 
 async def _serve(state_dir: Path, path: Path, calls_max: int) -> None:
-    app = ToolServer(state_dir, calls_max).app
+    served = ToolServer(partial(_known_by, state_dir), Places(state_dir).door, calls_max)
+    app = served.spoken.streamable_http_app(
+        json_response=True,
+        stateless_http=True,
+        max_request_body_size=BODY_BYTES_MAX,
+        transport_security=TransportSecuritySettings(
+            enable_dns_rebinding_protection=True,
+            allowed_hosts=["127.0.0.1:*", "localhost:*", "ganger"],
+            allowed_origins=[],
+        ),
+    )
     config = uvicorn.Config(
         app, log_config=None, access_log=False, server_header=False, ws="none", limit_concurrency=REQUESTS_MAX
     )

@@ -63,7 +63,7 @@ class Board(Call, frozen=True):
 
     def command(self, me: Me) -> cmd.WorkerCommand:
         """What is asked of the fleet."""
-        return cmd.SetTodos(me.run, me.token, tuple(Todo(line.text, line.state) for line in self.todos))
+        return cmd.SetTodos(me.run, me.token, tuple(line.todo for line in self.todos))
 
 
 class TodoLine(Struct, frozen=True, forbid_unknown_fields=True):
@@ -72,13 +72,18 @@ class TodoLine(Struct, frozen=True, forbid_unknown_fields=True):
     text: Line
     state: Annotated[str, Meta(max_length=40, description="pending, in_progress or completed.")] = "pending"
 
+    @property
+    def todo(self) -> Todo:
+        """The line as it is put on the board."""
+        return Todo(self.text, self.state)
+
 
 class Ask(Call, frozen=True):
     """Ask a person. Your turn ends with it; the answer comes with the next one."""
 
     once: ClassVar[bool] = True
     said: ClassVar[str] = f"Asked. {ENDED} The answer comes with the next one."
-    question: Text
+    question: Line
     options: Annotated[tuple[Line, ...], Meta(max_length=4, description="Possible answers.")] = ()
     recommend: Annotated[Line, Meta(description="The option you would choose.")] = ""
     risk: Annotated[Line, Meta(description="What can go wrong.")] = ""

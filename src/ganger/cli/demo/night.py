@@ -52,7 +52,7 @@ def run_demo(keep: Path | None, *, offline: bool, workers: int, as_json: bool) -
             shown = ["--json"] if as_json else []
             night = [*here, "run", str(repository / PLAN), "--trust", "--workers", str(workers), *shown]
             # A process of its own, which gives up its rights; this one still has to look at what came of it.
-            code = run_in_front([sys.executable, "-m", "ganger", *night], os.environ)
+            code = run_in_front([sys.executable, "-P", "-m", "ganger", *night], os.environ)
         if code == INTERRUPTED:
             return code
         tell("\nthe night is over; looking whether its word is good …")
@@ -132,7 +132,7 @@ def _open_question(journal: Path) -> tuple[str, str] | None:
 
 def _answer(here: list[str], found: tuple[str, str], scratch: Path) -> None:
     tell(f"the demo answers for you: ganger answer {found[0]} '{found[1]}'")
-    argv = [sys.executable, "-m", "ganger", *here, "answer", *found]
+    argv = [sys.executable, "-P", "-m", "ganger", *here, "answer", *found]
     ended = run_check(argv, os.environ, scratch, ANSWER_MS, scratch / "answer.log", NoJail())
     if ended.code != 0:
         tell(f"that did not work: {scratch / 'answer.log'} says why")
@@ -168,4 +168,4 @@ def _program() -> list[str]:
     if shutil.which("ganger"):
         return ["ganger"]
     beside = Path(sys.executable).with_name("ganger")
-    return [str(beside)] if beside.exists() else [sys.executable, "-m", "ganger"]
+    return [str(beside)] if beside.exists() else [sys.executable, "-P", "-m", "ganger"]

@@ -6,6 +6,8 @@ import argparse
 import signal
 from pathlib import Path
 
+import msgspec
+
 from ganger.testing.model_server.server import ModelServer
 from ganger.testing.model_server.steps import load
 
@@ -18,12 +20,20 @@ def main() -> None:
     reader.add_argument("--port", type=int, default=0)
     reader.add_argument("--script", action="append", default=[], metavar="NAME=FILE")
     asked = reader.parse_args()
+    scripts = {}
+    for given in asked.script:
+        name, _, path = given.partition("=")
+        if not name or not path:
+            reader.error(f"--script {given}: give it as NAME=FILE")
+        try:
+            scripts[name] = load(Path(path))
+        except (OSError, ValueError, msgspec.MsgspecError) as error:
+            reader.error(f"--script {given}: {error}")
     # Before any thread begins: a signal that a thread does not hold back would end the process at once.
     signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
     with ModelServer(asked.port) as server:
-        for given in asked.script:
-            name, _, path = given.partition("=")
-            server.script(name, load(Path(path)))
+        for name, script in scripts.items():
+            server.script(name, script)
         print(server.address, flush=True)
         signal.sigwait(ENDING)
 

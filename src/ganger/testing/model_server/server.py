@@ -255,7 +255,11 @@ class _Handler(BaseHTTPRequestHandler):
             return
         session = self.server.model.session(name)
         self._remember_keys(session)
-        asked = api.read(path, json.loads(raw))
+        try:
+            asked = api.read(path, json.loads(raw))
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+            self._give(400, {}, json.dumps({"error": f"the request cannot be read: {error!r}"}).encode())
+            return
         found, delay_ms = session.answer(asked)
         if delay_ms:
             time.sleep(delay_ms / 1000)
