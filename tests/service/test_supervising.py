@@ -8,19 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from ganger.cli.status import is_locked
 from ganger.errors import StateDirError
 from ganger.service import wiring
+from ganger.service.place import is_supervised
 
 
 def test_the_second_is_told_who_the_first_is(tmp_path: Path) -> None:
     with wiring.supervising(tmp_path, "run"):
-        assert wiring.is_supervised(tmp_path)
-        assert is_locked(tmp_path)
+        assert is_supervised(tmp_path)
         why = r"pid \d+ on .* \(ganger run\) since "
         with pytest.raises(wiring.SupervisedElsewhere, match=why), wiring.supervising(tmp_path, "up"):
             pass
-    assert not wiring.is_supervised(tmp_path)
+    assert not is_supervised(tmp_path)
     with wiring.supervising(tmp_path, "up"):
         pass
 
@@ -32,7 +31,7 @@ def test_those_who_only_look_turn_nobody_away(tmp_path: Path) -> None:
 
     def look() -> None:
         while not over.is_set():
-            wiring.is_supervised(tmp_path)
+            is_supervised(tmp_path)
 
     lookers = [threading.Thread(target=look) for _ in range(2)]
     for looker in lookers:

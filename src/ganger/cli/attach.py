@@ -31,7 +31,7 @@ from ganger.drivers import process
 from ganger.drivers.background import run_in_front
 from ganger.errors import UsageError
 from ganger.jail import at_terminal
-from ganger.service import wiring
+from ganger.service import place, wiring
 from ganger.service.places import Places
 from ganger.supervisor.attaching import NotAttachable, Way, prepared, way_to
 from ganger.supervisor.launching import fleet_mark
@@ -149,7 +149,7 @@ def _parked(app: App, run: Run) -> Run:
             f"{run.id} is between two turns, or what it made is being judged: there is nothing to take over",
             f"ganger show {run.id} says how far it is; try again when it is at work or waits for you",
         )
-    if run.has_worker and not wiring.is_supervised(app.state_dir()):
+    if run.has_worker and not place.is_supervised(app.state_dir()):
         raise NotAttachable(f"nobody is there to stop the worker of {run.id}", "ganger up")
     if not run.question:
         text = f"{name_of(asker())} {TAKEN}"
@@ -272,6 +272,6 @@ def _carry_out(app: App, name: RunId, question: QuestionId, word: str) -> int:
     if isinstance(reply, Refusal):
         raise UsageError(f"refused ({reply.code}): {reply.reason}", way_forward(reply))
     tell(f"{name} will be stopped; its work is kept" if word == STOP else f"{name} goes on")
-    if not wiring.is_supervised(state_dir):
+    if not place.is_supervised(state_dir):
         tell("nobody supervises this fleet by now: ganger up")
     return YES

@@ -136,7 +136,7 @@ def _standing(app: App) -> Standing | None:
         state_dir = place.state_dir(app.start, os.environ, app.state_override)
     except (RepositoryError, StateDirError):
         return None
-    return kinds_in_force.kept(state_dir) if wiring.is_supervised(state_dir) else None
+    return kinds_in_force.kept(state_dir) if place.is_supervised(state_dir) else None
 
 
 def _waiting(app: App, config: Config) -> dict[str, str]:

@@ -22,7 +22,7 @@ from ganger.cli.output import NO, YES, clock, say, say_json, tell, tell_error
 from ganger.cli.transcript import Piece, Transcript, as_printed
 from ganger.core.ids import is_run_id
 from ganger.drivers.port import Driver, load_driver
-from ganger.errors import GangerError
+from ganger.errors import GangerError, UsageError
 from ganger.service import wiring
 from ganger.service.kept import DataClass, Manifest, read_manifest
 from ganger.service.places import Places
@@ -51,6 +51,8 @@ def log(app: App, ref: str | None, follow: bool, last: int | None, raw: bool, as
         from ganger.cli.records import tail_events
 
         return tail_events(app.state_dir(), last or 50, follow=follow, as_json=as_json)
+    if as_json and (last or raw):
+        raise UsageError("--json prints every piece: --last and --raw say nothing about that", "ganger log --help")
     with Looking(app) as looking:
         if follow and not is_run_id(ref):
             _await_begin(looking, ref)

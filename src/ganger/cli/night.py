@@ -365,7 +365,7 @@ def _gateway(parts: wiring.Parts) -> Metered | None:
     if importlib.util.find_spec("uvicorn") is None or importlib.util.find_spec("httpx") is None:
         raise ConfigError('`network = "gateway"` needs packages that are not installed', "pip install 'ganger[agents]'")
     keys = {name: os.environ[name] for name in config.model_keys if name in os.environ}
-    return Metered(parts.state_dir, config.model_prices, keys, parts.state_dir / wiring.LOCK)
+    return Metered(parts.state_dir, config.model_prices, keys, parts.state_dir / place.SUPERVISOR_LOCK)
 
 
 def _told(parts: wiring.Parts) -> Told:
@@ -518,7 +518,7 @@ def up(app: App, plan_files: tuple[Path, ...], trusted: bool, foreground: bool, 
         with _fleet(parts) as fleet:
             supervise(parts, fleet, Intent(), shown=False, stays=True, alone=app.alone)
         return YES
-    supervised = wiring.is_supervised(parts.state_dir)
+    supervised = place.is_supervised(parts.state_dir)
     if supervised and not plans:
         raise wiring.held_elsewhere(parts.state_dir)
     if not supervised:
@@ -552,7 +552,7 @@ def _start_background(app: App, parts: wiring.Parts, log: Path) -> int:
     # The working directory is the repository, whose files are not ours to import.
     argv = [sys.executable, "-P", "-m", "ganger", "-C", str(app.start.resolve()), "--state-dir", str(parts.state_dir)]
     pid = start_detached((*argv, "up", "--foreground"), os.environ, log)
-    if not _wait_until(lambda: wiring.is_supervised(parts.state_dir)):
+    if not _wait_until(lambda: place.is_supervised(parts.state_dir)):
         raise NotUp(f"the supervisor did not start; {log} ends with:\n{log.read_text(errors='replace')[-2000:]}")
     return pid
 
@@ -583,10 +583,10 @@ def down(app: App, now: bool, as_json: bool) -> int:
     """
     a_person("Down")
     state_dir = app.state_dir()
-    running = wiring.is_supervised(state_dir)
+    running = place.is_supervised(state_dir)
     if running and not tell_supervisor(state_dir, Tell("down", now)):
         raise GangerError(f"the supervisor does not answer: {wiring.holder(state_dir)}", "look at supervisor.log")
-    while wiring.is_supervised(state_dir):
+    while place.is_supervised(state_dir):
         time.sleep(0.05)
     if as_json:
         say_json("ganger.down", {"was_up": running, "workers_stopped": running and now})

@@ -187,7 +187,7 @@ def _existing(path: Path) -> Path:
 
 
 def _fleet(parts: wiring.Parts, fix: bool) -> Iterator[Finding]:
-    supervised = wiring.is_supervised(parts.state_dir)
+    supervised = place.is_supervised(parts.state_dir)
     held = f"held by {wiring.holder(parts.state_dir)}" if supervised else "none is running"
     yield Finding("supervisor", held)
     try:

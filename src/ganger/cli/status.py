@@ -12,7 +12,7 @@ from typing import NamedTuple
 from ganger.cli.output import USAGE, YES, clock, hung_up, plain, plural, say, say_json, span, table, tell, tell_error
 from ganger.errors import GangerError
 from ganger.journal.queries import BreakerRow, CiRow, LeaseRow, LiveRow, PlanRow, Reader, UndoRow, WindowRow
-from ganger.service.place import JOURNAL, state_dir
+from ganger.service.place import JOURNAL, is_supervised, state_dir
 
 HELP = """Usage: ganger status [-C DIR] [--state-dir DIR] [--json]
 
@@ -26,7 +26,6 @@ ORDER = (
     *("running", *SHOWN_OF_RUN, "ready", "cooling", "waiting", "held"),
     *("given_up", "finished", "undone", "awaiting_ci", "landed"),
 )
-SUPERVISOR_LOCK = "supervisor.lock"
 
 
 def main(args: list[str]) -> int:
@@ -61,7 +60,7 @@ def show(fleet_dir: Path, *, as_json: bool) -> None:
     """Print the status of the fleet in `fleet_dir`."""
     reader = Reader(fleet_dir / JOURNAL)
     try:
-        supervised = is_locked(fleet_dir)
+        supervised = is_supervised(fleet_dir)
         seen = _look(reader, supervised, _containment(fleet_dir), _kinds_waiting(fleet_dir) if supervised else {})
     finally:
         reader.close()
@@ -146,23 +145,6 @@ def _told_apart(counts: dict[str, int], live: list[LiveRow]) -> dict[str, int]:
             found["running"] -= 1
             found[row.status] = found.get(row.status, 0) + 1
     return {status: count for status, count in found.items() if count}
-
-
-def is_locked(fleet_dir: Path) -> bool:
-    """Whether a supervisor holds the fleet."""
-    import fcntl
-
-    try:
-        handle = os.open(fleet_dir / SUPERVISOR_LOCK, os.O_RDWR | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(handle)
-    return False
 
 
 def _say_json(seen: _Seen) -> None:

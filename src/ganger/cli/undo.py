@@ -14,7 +14,6 @@ from ganger.cli.options import as_json
 from ganger.cli.output import NO, YES, plain, say, say_json, tell
 from ganger.cli.reply import answered, ask, asker, name_of, of_reply
 from ganger.cli.state import look
-from ganger.cli.status import is_locked
 from ganger.core import commands as cmd
 from ganger.core import events as ev
 from ganger.core.ids import Commit, ItemId
@@ -98,7 +97,7 @@ def _conflict(app: App, state_dir: Path, command: cmd.UndoLanding) -> Refusal | 
 
 def _next_step(state_dir: Path, ref: str) -> str:
     """What happens next, and where it is seen."""
-    if is_locked(state_dir):
+    if place.is_supervised(state_dir):
         return f"the supervisor tests the target without it, and lands that (ganger show {ref})"
     return "no supervisor runs, so nothing happens until ganger up or ganger run"
 
@@ -117,7 +116,7 @@ def _wait(state_dir: Path, commit: str, reply: dict[str, object], *, as_json: bo
     alone_s = 0.0
     try:
         while (row := _last(reader, commit)).state in ("asked", "landing") and alone_s < ALONE_S:
-            alone_s = 0.0 if is_locked(state_dir) else alone_s + LOOK_S
+            alone_s = 0.0 if place.is_supervised(state_dir) else alone_s + LOOK_S
             time.sleep(LOOK_S)
     finally:
         reader.close()

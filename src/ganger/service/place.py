@@ -7,6 +7,7 @@ sub-directory, a linked work tree and a symbolic link all find the same one.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import stat
@@ -17,6 +18,7 @@ from ganger.errors import RepositoryError, StateDirError
 from ganger.git.naming import STANDIN, repo_id
 
 JOURNAL = "journal.db"
+SUPERVISOR_LOCK = "supervisor.lock"
 _RECORD = "fleet.json"
 FREE_BYTES_MIN = 4 << 20
 """A fleet is not opened on a disk with less room than this."""
@@ -176,3 +178,18 @@ def replace_file(path: Path, content: bytes) -> None:
         with contextlib.suppress(OSError):
             fresh.unlink()
         raise StateDirError(f"{path} cannot be written: {error.strerror}", "free some space") from error
+
+
+def is_supervised(state_dir: Path) -> bool:
+    """Whether a supervisor holds the fleet right now."""
+    try:
+        handle = os.open(state_dir / SUPERVISOR_LOCK, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False

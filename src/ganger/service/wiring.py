@@ -34,7 +34,6 @@ from ganger.service.fleet import Fleet
 from ganger.service.kinds import Rules, places
 from ganger.service.tables import INHERIT
 
-LOCK = "supervisor.lock"
 PROBE_S = 0.3
 TRASH_KEEP_MS = 7 * 24 * 3_600_000
 
@@ -278,9 +277,9 @@ def hold(state_dir: Path, what: str) -> int:
     """Hold the fleet as its only supervisor for as long as the returned descriptor is open: left open, to the very end
     of this process, so that whoever finds the fleet free finds nothing of it still running."""
     try:
-        handle = os.open(state_dir / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        handle = os.open(state_dir / place.SUPERVISOR_LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        what = f"{state_dir / LOCK} cannot be opened: {error.strerror}"
+        what = f"{state_dir / place.SUPERVISOR_LOCK} cannot be opened: {error.strerror}"
         raise StateDirError(what, "check its owner and mode") from error
     try:
         if not _gets(handle):
@@ -314,25 +313,10 @@ def held_elsewhere(state_dir: Path) -> SupervisedElsewhere:
     )
 
 
-def is_supervised(state_dir: Path) -> bool:
-    """Whether a supervisor holds the fleet right now."""
-    try:
-        handle = os.open(state_dir / LOCK, os.O_RDWR | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(handle)
-    return False
-
-
 def holder(state_dir: Path) -> str:
     """Say who holds, or last held, the fleet."""
     try:
-        about = json.loads((state_dir / LOCK).read_bytes())
+        about = json.loads((state_dir / place.SUPERVISOR_LOCK).read_bytes())
         since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(about["since_ms"] / 1000))
         return f"pid {about['pid']} on {about['host']} (ganger {about['what']}) since {since}"
     except (OSError, ValueError, KeyError, TypeError):
