@@ -120,6 +120,7 @@ def test_no_control_byte_reaches_the_terminal_and_the_end_outlives_the_workspace
     assert fleet.ganger("log", "a", "-n", "2").out.splitlines() == whole[-2:]
     raw = fleet.ganger("log", "a", "--raw").out
     assert r"\x1b[31mraw" in raw and '"event": "message"' in raw
+    assert fleet.ganger("log", "a", "--json", "--last", "2").code == 2
     pieces = fleet.ganger("log", "a", "--json").out
     events = [event for line in pieces.splitlines() for event in json.loads(line)["events"]]
     assert [event["event"] for event in events] == ["started", "message", "tool_call", "usage", "turn_ended"]

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from interegular.fsm import Alphabet, anything_else
 
 from ganger.core import patterns, segments
-from ganger.core.patterns import PathRules, ScopeIndex, covers, overlap, parse, scope_overlap
+from ganger.core.patterns import PathRules, ScopeIndex, covers, overlap, parse, scope_matches, scope_overlap
 
 RULES = PathRules()
 Rng = random.Random
@@ -260,6 +260,24 @@ def test_under_folding_what_matches_is_what_overlaps_and_covers(x: str, y: str, 
         assert b.matches(path) or not covers(b, a)
     else:
         assert not overlap(a, parse(path, rules)) and not covers(a, parse(path, rules))
+
+
+FIRST = st.sampled_from(["a", "A", "ß", "ss", "é", "K", "k", "a\\*", "[ab]", "{a,b/c}", "a{/b,}", "*", "**"])
+REST = st.lists(st.sampled_from(["a", "b", "*", "**"]), max_size=2)
+
+
+@settings(max_examples=2_000)
+@given(
+    FIRST,
+    REST,
+    st.lists(st.sampled_from(["a", "A", "ss", "ſs", "e\u0301", "k", "\u212a", "b", "c", "a*"]), min_size=1),
+    PATH_RULES,
+)
+def test_a_scope_leaves_out_no_pattern_that_matches(
+    first: str, rest: list[str], names: list[str], rules: PathRules
+) -> None:
+    text, path = "/".join((first, *rest)), "/".join(names)
+    assert scope_matches((text,), path, rules) == parse(text, rules).matches(path)
 
 
 def test_no_character_beyond_the_table_folds_to_another_and_folding_twice_is_folding_once() -> None:

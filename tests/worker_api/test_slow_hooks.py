@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -178,3 +181,10 @@ def test_a_worker_that_sees_the_journal_is_answered_by_it(repo: Path, fleet: Fle
 
 def test_what_is_no_question_is_denied(repo: Path, fleet: Fleet) -> None:
     assert "it names no tool" in ask({}, {"tool_input": {}}, repo)
+
+
+def test_without_an_input_nothing_is_written(tmp_path: Path) -> None:
+    line = f"exec {shlex.quote(sys.executable)} -P -m ganger hook pre-tool --agent claude <&-"
+    environ = {"HOME": str(tmp_path), "PATH": os.environ["PATH"]}
+    done = subprocess.run(["sh", "-c", line], env=environ, cwd=tmp_path, capture_output=True, check=True)
+    assert "the call was not understood: it is not JSON" in reason(done.stdout)

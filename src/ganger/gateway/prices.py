@@ -75,9 +75,6 @@ class Tokens(Struct, frozen=True):
         return self.taken + self.output
 
 
-UNLIMITED_CONTEXT = Price(input=0, output=0)
-
-
 def price_of(model: str, prices: Mapping[str, Price]) -> Price | None:
     """The price of a model: that of its own name, or of the longest name that its name begins with; None: unknown."""
     if model in prices:

@@ -549,6 +549,10 @@ class Reader:
         )
         return [LiveRow(*row) for row in rows]
 
+    def writing(self) -> list[tuple[str, str]]:
+        """The live runs that share their scope with nobody, oldest first, each with its scope in JSON."""
+        return self._rows("SELECT id, scope FROM runs WHERE ended_ms=0 AND mode=? ORDER BY token", "exclusive")
+
     def last_seq(self) -> int:
         """Position of the newest entry."""
         return self._one("SELECT coalesce(max(seq),0) FROM entries")

@@ -17,7 +17,6 @@ import msgspec
 from msgspec.structs import replace
 
 from ganger.core.admission import path_fault
-from ganger.core.model import LeaseMode
 from ganger.core.patterns import PathRules, scope_matches
 from ganger.drivers.hooks import Act, Allow, Answer, Asked, Deny, Dialect, HookEvent, NotAPayload
 from ganger.errors import GangerError, RepositoryError
@@ -137,10 +136,10 @@ def _held(top: Path, environ: Mapping[str, str]) -> Held:
     except (NoFleet, RepositoryError):
         return PathRules(), ()
     try:
-        runs = [run for row in reader.live() if (run := reader.run(row.run)) and run.mode == LeaseMode.exclusive]
+        runs = reader.writing()
     finally:
         reader.close()
-    return kept_policy(state_dir).paths, tuple((run.id, tuple(json.loads(run.scope))) for run in runs)
+    return kept_policy(state_dir).paths, tuple((run, tuple(json.loads(scope))) for run, scope in runs)
 
 
 def _written(asked: Asked, cwd: str) -> Iterator[str]:
