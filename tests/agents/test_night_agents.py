@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -24,10 +25,10 @@ def commit(message: str) -> Sh:
 class AgentNight:
     """A fleet whose agents are real programs that ask a scripted model."""
 
-    def __init__(self, root: Path, server: ModelServer) -> None:
+    def __init__(self, root: Path, server: ModelServer, files: Mapping[str, bytes] | None = None) -> None:
         self.fleet, self.server = Fleet(root), server
         self.tables: list[str] = []
-        self.fleet.begin()
+        self.fleet.begin(files)
 
     def agent(self, driver: str, *steps: AnyStep, more: str = "") -> None:
         """An agent of that driver, with the steps that its model takes in the order of its requests."""
@@ -38,8 +39,8 @@ class AgentNight:
             f'base_url = "{base}"\nmodel = "{MODELS.get(driver, "fake-model")}"\nkey_env = "MODEL_KEY"\n{more}'
         )
 
-    def run(self) -> Done:
-        self.fleet.configure(recovery=PATIENT, more="\n".join(self.tables))
+    def run(self, checks: Mapping[str, str] | None = None) -> Done:
+        self.fleet.configure(checks=checks, recovery=PATIENT, more="\n".join(self.tables))
         plan = self.fleet.plan()
         return self.fleet.ganger("run", str(plan), "--trust", "--quiet", env={"MODEL_KEY": KEY})
 

@@ -68,7 +68,7 @@ class Read(Step, frozen=True, kw_only=True, tag="read"):
 
 
 class Edit(Step, frozen=True, kw_only=True, tag="edit"):
-    """Replace one text of a file by another."""
+    """Replace one text of a file by another; Codex replaces whole lines only."""
 
     path: str
     old: str
