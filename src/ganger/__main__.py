@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import suppress
+
+_STREAMS = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
+"""The standard streams, by their numbers."""
 
 
 def main() -> None:
     """Run the command line of this process and exit with its verdict."""
+    _fill_streams()
     args = sys.argv[1:]
     if args in (["version"], ["--version"]):
         from ganger import __version__
@@ -31,6 +36,21 @@ def main() -> None:
     from ganger.cli.main import main as tree
 
     sys.exit(tree(args, alone=True))
+
+
+def _fill_streams() -> None:
+    """Open the null device as each standard stream that this process was started without (`ganger status >&-`).
+
+    Otherwise the journal could be opened under its number, and a message be written into it.
+    """
+    for number, (name, mode) in enumerate(_STREAMS):
+        if getattr(sys, name) is None:
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+            os.set_inheritable(number, True)
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115 - to the end
 
 
 if __name__ == "__main__":
