@@ -125,7 +125,9 @@ def test_it_says_the_same_as_the_text(night: Fleet) -> None:
     assert night.json("verify", "good")["rung"] == "landed"
     assert night.json("why", "bad")["reason"] == "the worker exited with status 3"
     assert night.json("show", "q1")["question"]["text"] == "Left or right?"
-    assert night.json("show", "good.1")["turns"][0]["verdict"]["kind"] == "accepted"
+    turn = night.json("show", "good.1")["turns"][0]
+    assert turn["verdict"]["kind"] == "accepted"
+    assert (turn["tier"], turn["network"]) == ("T1", "open")
     shown = night.json("show", "good")
     assert [run["id"] for run in shown["runs"]] == ["good.1"]
     assert shown["spec"]["scope"] == ["src/good.txt"]

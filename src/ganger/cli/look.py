@@ -22,7 +22,7 @@ from ganger.git.command import Git
 from ganger.journal.clock import wall_ms
 from ganger.journal.queries import ItemRow, QuestionRow, Reader, RunRow, TurnRow
 from ganger.report.ladder import closing_text, ladder, next_step
-from ganger.service import place, wiring
+from ganger.service import kept, place, wiring
 from ganger.service.claimed import claim_text, false_claims, turns_of
 from ganger.service.door import kept_policy
 from ganger.service.protected import is_test_file
@@ -131,7 +131,8 @@ def _show_run(looking: Looking, run: RunRow, as_json: bool) -> int:
         facts = plain(run)
         said = [plain(row) for row in looking.reader.messages(run.id)]
         children = [child.id for child in looking.reader.children(run.id)]
-        turned = {"turns": [plain(turn) for turn in turns], "messages": said, "children": children}
+        walled = [{**plain(turn), **_walls(looking, turn)} for turn in turns]
+        turned = {"turns": walled, "messages": said, "children": children}
         say_json("ganger.run", {"worker_kind": facts.pop("kind"), **facts, **turned})
         return YES
     say(f"{run.id}: {run.status}, agent {run.agent}, token {run.token}, base {run.base[:12]}")
@@ -144,7 +145,9 @@ def _show_run(looking: Looking, run: RunRow, as_json: bool) -> int:
     for turn in turns:
         ended = f"exit {turn.code}" if turn.exited_ms and turn.code is not None else ""
         ended = f"signal {turn.signal}" if turn.signal else ended or ("gone" if turn.exited_ms else "lives")
-        say(f"turn {turn.turn}: pid {turn.pid}, {clock(turn.started_ms)}, {ended}, cpu {span(turn.cpu_ms)}")
+        walls = ", ".join(f"{name} {value}" for name, value in _walls(looking, turn).items() if value)
+        about = f"pid {turn.pid}, {clock(turn.started_ms)}, {ended}, cpu {span(turn.cpu_ms)}"
+        say(f"turn {turn.turn}: {about}{', ' if walls else ''}{walls}")
         evidence = _evidence(turn)
         for flag in evidence.claims if evidence is not None else ():
             say(f"claim: {flag}")
@@ -160,6 +163,13 @@ def _show_run(looking: Looking, run: RunRow, as_json: bool) -> int:
         say(f"kept: git --git-dir {looking.state_dir / 'hub.git'} log {ref}")
     say(f"log: ganger log {run.id}    diff: ganger diff {run.id}    why: ganger why {run.id}")
     return YES
+
+
+def _walls(looking: Looking, turn: TurnRow) -> dict[str, str]:
+    """How a turn's worker was contained and what of the network it could reach; empty texts where that is not kept."""
+    manifest = kept.read_manifest(looking.state_dir, turn.run, turn.turn)
+    found = manifest if isinstance(manifest, kept.Manifest) else None
+    return {"tier": found.tier if found else "", "network": found.jail.network if found else ""}
 
 
 def _show_question(looking: Looking, ref: str, as_json: bool) -> int:
