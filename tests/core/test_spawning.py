@@ -464,6 +464,18 @@ def test_a_spawner_waits_for_a_person_when_all_its_children_do() -> None:
     assert not [e for e in stopped if isinstance(e, Submit) and isinstance(e.command, cmd.StopRun)]
 
 
+def test_a_night_is_not_over_while_a_worker_that_waits_for_its_children_still_ends_its_turn() -> None:
+    story, child = with_child()
+    story.started("login-c1")
+    story.do(cmd.AskQuestion(child.id, child.lease.token, "which?"))
+    story.do(cmd.RecordExit(child.id, child.lease.token, 1, 0))
+    story.do(cmd.ParkRun(RUN, story.token()))
+    assert story.run().has_worker
+    assert stop_reason(story.state, story.now_ms, story.policy, Intent()) is None
+    story.do(cmd.RecordExit(RUN, story.token(), 1, 0))
+    assert stop_reason(story.state, story.now_ms, story.policy, Intent()) is StopReason.blocked
+
+
 def test_a_child_does_not_count_as_a_run_of_the_night_and_has_no_start_permit() -> None:
     story, child = with_child()
     assert story.state.granted == 1 and child.permit_ms == 0

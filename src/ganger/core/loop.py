@@ -163,13 +163,15 @@ def _waits_for_tidying(state: State, item: Item, now_ms: int, intent: Intent) ->
 def _waits_too_long(run: Run, now_ms: int, intent: Intent) -> bool:
     """Whether a live run waits for its provider for longer than the night is worth; it goes on in a later one."""
     repeat = run.repeat
-    if intent.patience_ms is None or repeat is None or run.has_worker or run.stop is not None:
+    if intent.patience_ms is None or repeat is None:
         return False
     return repeat.not_before_ms - now_ms > intent.patience_ms
 
 
 def _is_asleep(state: State, run: Run, now_ms: int, intent: Intent) -> bool:
     """Whether a run waits too long, or for children none of which goes on by itself in time."""
+    if run.has_worker or run.stop is not None:
+        return False
     if not run.parked:
         return _waits_too_long(run, now_ms, intent)
     children = family.living(state, run)

@@ -356,7 +356,9 @@ class Ledger:
             spawner = self.runs[event.spawner]
             spawner.children.append(event.run)
             spawner.reserved = spawner.reserved.minus(event.reserved)
-        self._check_budget(event)
+        else:
+            # A child takes nothing but what its spawner has: see `_check_child`.
+            self._check_budget(event)
         self.runs[event.run] = Live(entry.seq, event, paths)
 
     def _check_consultant(self, event: ev.RunGranted, account: Account) -> None:
@@ -397,7 +399,7 @@ class Ledger:
                 fail("DW8", f"{event.run} stands {below} below {name}")
         if sum(bool(live.spawner) for live in self.runs.values()) >= self._policy.children_max:
             fail("DW8", f"{event.run} is one child more than {self._policy.children_max}")
-        for figure in ("usd_micros", "tokens"):
+        for figure in ("usd_micros", "tokens", "wall_ms"):
             spent = sum(getattr(usage, figure) for usage in spawner.spent.values())
             has, gets = getattr(spawner.reserved, figure), getattr(event.reserved, figure)
             if has and not 0 < gets <= has - spent:
